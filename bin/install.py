@@ -83,8 +83,8 @@ def find_uv() -> str | None:
 
 
 def pip() -> list[str | Path]:
-    return [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
-            "--no-deps", "--no-compile"]  # fmt: skip
+    options = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--no-compile")
+    return [VENV / "bin" / "python", "-m", "pip", "install", *options]
 
 
 def install(kind: str) -> None:

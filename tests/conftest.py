@@ -1,0 +1,66 @@
+"""What every test can ask for, and in which order the tests run."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from atalaia.ambient import Ambient
+from atalaia.clock import HeldClock
+from atalaia.ids import CountedIds
+
+pytest_plugins = ["tests.peers.fixtures"]
+
+# Which fixture makes a test need what; the first that fits names the worker's group under xdist,
+# so that each peer is started once and the tests of one peer do not disturb each other.
+GROUPS = {
+    "asterisk16_server": "asterisk",
+    "asterisk_server": "asterisk",
+    "rabbitmq_server": "services",
+    "postgresql_server": "services",
+    "mariadb_server": "services",
+    "chromium": "browser",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run what is marked long: hours, not minutes")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a peer, leave out what is long, and begin with what takes longest to run."""
+    long_ones = [item for item in items if item.get_closest_marker("long")]
+    if long_ones and not config.getoption("--long"):
+        config.hook.pytest_deselected(items=long_ones)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    places = {name: place for place, name in enumerate(["asterisk", "services", "browser", ""])}
+    order: dict[pytest.Item, int] = {}
+    for item in items:
+        group = _group(item)
+        order[item] = places[group]
+        if group:
+            item.add_marker("browser" if group == "browser" else "peers")
+            if not item.get_closest_marker("xdist_group"):
+                item.add_marker(pytest.mark.xdist_group(group))
+    # Under xdist the long row of peers must start first; alone, a quick failure should come first.
+    shared_out = bool(config.getoption("numprocesses", None)) or hasattr(config, "workerinput")
+    items.sort(key=lambda item: order[item] if shared_out else -order[item])
+
+
+def _group(item: pytest.Item) -> str:
+    names: list[str] = getattr(item, "fixturenames", [])
+    return next((group for name, group in GROUPS.items() if name in names), "")
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    """A clock in our hand: it stands still until `await clock.run_for(seconds)`."""
+    return HeldClock()
+
+
+@pytest.fixture
+def ambient(clock: HeldClock) -> Ambient:
+    """Held time, counted ids and dice that always fall alike."""
+    return Ambient(clock=clock, ids=CountedIds(), random=random.Random(1))

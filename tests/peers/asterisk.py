@@ -1,0 +1,191 @@
+"""A real Asterisk with real SIP calls, through ../shared/asterisk (its README says what there is)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.peers.ground import SHARED, Ground, children, is_running, missing, run
+
+UP = SHARED / "asterisk" / "asterisk-up"
+CALL = SHARED / "asterisk" / "call"
+
+# RTP ports are tried until one is free, so all instances share a range beyond the phones' (40000-53000).
+RTP_START, RTP_END = 54_000, 64_999
+LOAD_ENDPOINTS = 400
+
+
+class RunningCall:
+    """A scenario in the making; `result` waits for its end."""
+
+    def __init__(self, scenario: str, process: subprocess.Popen[str]) -> None:
+        self.scenario, self.process = scenario, process
+
+    def result(self, seconds: float = 180) -> dict[str, Any]:
+        """Answer what `call` printed: scenario, ok, began, ended, expect, steps, phones."""
+        out, complained = self.process.communicate(timeout=seconds)
+        try:
+            return json.loads(out.splitlines()[-1])
+        except (IndexError, ValueError):
+            pytest.fail(f"call {self.scenario} printed no result: {out}{complained}"[-3000:], pytrace=False)
+
+    async def wait(self, seconds: float = 180) -> dict[str, Any]:
+        return await asyncio.to_thread(self.result, seconds)
+
+    def end(self) -> None:
+        """End the phones and their director; harmless when they are done."""
+        if self.process.poll() is None:
+            for pid in reversed(children(self.process.pid)):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass  # ended by itself meanwhile
+            self.process.wait(10)
+
+
+class Asterisk:
+    """One Asterisk of this test session: where it answers, and what can be done to it.
+
+    `recordings_dir` is the folder as we see it, `recordings_dir_inside` as Asterisk's events name it.
+    """
+
+    def __init__(self, ground: Ground, flavour: str = "22", settings: dict[str, str] | None = None) -> None:
+        self.flavour = flavour
+        name = ground.name + ("" if flavour == "22" else f"-{flavour}")
+        self._ground, self._name = ground, name
+        ports = {kind: str(ground.port()) for kind in ("ARI", "AMI", "SIP")}
+        self.env = {f"ATALAIA_ASTERISK_{kind}_PORT": port for kind, port in ports.items()}
+        self.env |= {
+            "ATALAIA_ASTERISK_INSTANCE": name,
+            "ATALAIA_ASTERISK_RTP_START": str(RTP_START),
+            "ATALAIA_ASTERISK_RTP_END": str(RTP_END),
+            "ATALAIA_ASTERISK_LOAD_ENDPOINTS": str(LOAD_ENDPOINTS),
+            "ATALAIA_ASTERISK_SYSTEMNAME": "voip1" if flavour == "22" else f"voip{flavour}",
+        }
+        if flavour == "16":
+            self.env |= {"ATALAIA_ASTERISK_FLAVOUR": "16", "ATALAIA_ASTERISK_SUITES": "bullseye"}
+        self.env |= {f"ATALAIA_ASTERISK_{key}": value for key, value in (settings or {}).items()}
+        told = dict(line.split("=", 1) for line in self.up("env").split())
+        self.ari_url = told["ASTERISK_ARI_URL"]
+        self.user, self.password = told["ASTERISK_ARI_USER"], told["ASTERISK_ARI_PASSWORD"]
+        host, _, port = told["ASTERISK_AMI"].partition(":")
+        self.ami = (host, int(port))
+        self.ami_user, self.ami_password = told["ASTERISK_AMI_USER"], told["ASTERISK_AMI_PASSWORD"]
+        self.sip = told["ASTERISK_SIP"]
+        self.etc_dir = Path(told["ASTERISK_ETC_DIR"])
+        self.recordings_dir = Path(told["ASTERISK_RECORDINGS_DIR"])
+        self.recordings_dir_inside = told["ASTERISK_RECORDINGS_DIR_INSIDE"]
+        self.log_dir = Path(told["ASTERISK_LOG_DIR"])
+        self.outgoing_dir = Path(told["ASTERISK_OUTGOING_DIR"])
+        self._calls: list[RunningCall] = []
+
+    def up(self, *words: str, check: bool = True) -> str:
+        return run([UP, *words], env=self.env, seconds=600, check=check)
+
+    @property
+    def pid(self) -> int | None:
+        """The daemon's process id, None when it does not run."""
+        note = self.etc_dir.parent / "run" / "asterisk.pid"
+        pid = int(note.read_text()) if note.exists() and note.read_text().strip() else None
+        return pid if pid and is_running(pid) else None
+
+    def start(self) -> None:
+        """Start it and wait until ARI answers; the configuration is written anew."""
+        self.up("start")
+        pid = self.pid
+        assert pid is not None
+        self._ground.remember(self._name, pid)
+
+    def stop(self) -> None:
+        """Stop at once; running calls end."""
+        self.resume()
+        self.up("stop")
+
+    def crash(self) -> None:
+        """End it as a power cut would."""
+        self.up("crash")
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze it: ports accept, nothing answers."""
+        if pid := self.pid:
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if pid := self.pid:
+            os.kill(pid, signal.SIGCONT)
+
+    def cli(self, text: str) -> str:
+        """Run a command of Asterisk's console."""
+        return self.up("cli", text)
+
+    def start_call(self, scenario: str, **options: object) -> RunningCall:
+        """Begin a scenario of `call list`; options are its own: origin= is --from, to=, ring=, talk=, …"""
+        words = [str(CALL), scenario]
+        for name, value in options.items():
+            words += [f"--{'from' if name == 'origin' else name}", str(value)]
+        process = subprocess.Popen(
+            words,
+            env={**os.environ, **self.env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running = RunningCall(scenario, process)
+        self._calls.append(running)
+        return running
+
+    def call(self, scenario: str, **options: object) -> dict[str, Any]:
+        """Play a scenario to its end; the answer's `expect` is what a monitor must come to know."""
+        return self.start_call(scenario, **options).result()
+
+    async def play(self, scenario: str, **options: object) -> dict[str, Any]:
+        """`call` without blocking the loop."""
+        return await self.start_call(scenario, **options).wait()
+
+    def heal(self) -> None:
+        """Bring it back to where a test may begin: running, its own configuration, no channel."""
+        self.end_calls()
+        self.resume()
+        if self.pid is None:
+            self.start()
+        elif "0 active channels" not in self.cli("core show channels count"):
+            self.cli("channel request hangup all")
+        self.outgoing_dir.mkdir(exist_ok=True)
+
+    def end_calls(self) -> None:
+        for running in self._calls:
+            running.end()
+        self._calls.clear()
+
+    def close(self) -> None:
+        self.end_calls()
+        self.resume()
+        self.up("clean", check=False)
+
+
+def make(ground: Ground, flavour: str = "22", settings: dict[str, str] | None = None) -> Asterisk:
+    """Install where needed and start one, or say why that is not possible here."""
+    if not UP.exists():
+        missing(f"no {UP}: the folder with the test Asterisk is not beside this checkout")
+    if os.getuid() != 0:
+        missing("the test Asterisk runs by chroot, which needs root")
+    asterisk = Asterisk(ground, flavour, settings)
+    try:
+        run([UP, "install"], env=asterisk.env, seconds=900)
+    except pytest.fail.Exception as error:
+        missing(f"Asterisk {flavour} cannot be installed: {error}")
+    asterisk.up("clean", check=False)
+    asterisk.start()
+    return asterisk
