@@ -1,0 +1,90 @@
+"""What a connector's session is, and the little that it may do to the house."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from atalaia.ambient import Ambient
+from atalaia.events.model import Appended, Heard
+
+PlaneState = Literal["proven", "failing", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One way in which a session can be alive or dead on its own, e.g. `socket` or `canary`.
+
+    title: message id (English) for the screen. essential: the session is live only while this is proven.
+    fresh_s: after so many seconds without proof the plane counts as unknown again.
+    """
+
+    name: str
+    title: str
+    essential: bool = True
+    fresh_s: float = 120.0
+
+
+class SessionPort(Protocol):
+    """The house as a session sees it: append, say what was proven, nothing else."""
+
+    @property
+    def connection(self) -> str:
+        """The connection's id."""
+        ...
+
+    @property
+    def ambient(self) -> Ambient: ...
+
+    async def append(self, heard: Sequence[Heard]) -> list[Appended]:
+        """Write down what was heard; durable when this returns.
+
+        Errors: `Fenced` when another worker owns the connection; `StoreUnavailable` when nothing could be
+        written: keep the events and call again, so that nothing heard is lost.
+        """
+        ...
+
+    def prove(self, plane: str, state: PlaneState, *, claim: str = "", **evidence: Any) -> None:
+        """Report what was seen of one plane. Cheap; call it at each proof, it is written once a second.
+
+        claim: what the upstream says of itself. evidence: what we saw, e.g. `pong_ms=0.3`.
+        """
+        ...
+
+    async def live(self, **evidence: Any) -> None:
+        """Report that the session is proven in all essential planes: opening becomes live."""
+        ...
+
+    async def suspect(self, reason: str, **evidence: Any) -> None:
+        """Report doubt: live becomes suspect until the next `live`."""
+        ...
+
+    async def alert(self, cause: str, title: str, *, todo: str, **known: Any) -> None:
+        """Raise an alarm that people see; the same cause twice is one alarm."""
+        ...
+
+    async def calm(self, cause: str) -> None:
+        """Report that the cause of an alarm is gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """One step of the test before a connection is saved.
+
+    outcome: `ok`, `failed`, or `skipped` because an earlier one failed. said: a sentence. todo: the remedy.
+    """
+
+    name: str
+    outcome: Literal["ok", "failed", "skipped"]
+    said: str
+    todo: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+# Runs one session from dialling to its loss. Returns only when cancelled; otherwise raises one of the five
+# errors of `atalaia.errors`. Before it raises it closes what it opened.
+RunSession = Callable[[Any, SessionPort], Awaitable[None]]
+# Tries settings without touching the log.
+Check = Callable[[Any, Ambient], Awaitable[list[CheckStep]]]

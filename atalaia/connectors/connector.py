@@ -1,0 +1,45 @@
+"""What a connector declares; everything else about it stays in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from atalaia.connections.session import Check, Plane, RunSession
+from atalaia.deliveries.formats import Format
+from atalaia.events.policy import Keep
+from atalaia.reactions.interpreter import Interpretation
+
+
+@dataclass(frozen=True)
+class Connector:
+    """One kind of upstream.
+
+    settings: a pydantic model; the set-up form, the check and the masking (SecretStr) are drawn from it.
+    run_session: None for upstreams that call us (their session is a route).
+    silence: nothing heard or proven for this long means the session is lost.
+    keep: policy per event type without the connector's name; the longest pattern wins.
+    subscriptions: subscriptions that come with a connection, made when it is saved:
+        (settings) -> [{"name","format","filter","target","options","policy"}]. Target secrets stay in the settings.
+    servers: AMQP servers for targets that say `servers_from: connection:<id>`, in order of preference:
+        (settings) -> [{"host","port","user","password","tls"}].
+    world: which screens it fills, e.g. "calls".
+    """
+
+    name: str
+    title: str
+    settings: type[BaseModel]
+    run_session: RunSession | None
+    check: Check | None = None
+    planes: tuple[Plane, ...] = ()
+    interpretations: Sequence[Interpretation] = ()
+    formats: Sequence[Format] = ()
+    silence: timedelta = timedelta(minutes=3)
+    keep: Mapping[str, Keep] = field(default_factory=dict[str, Keep])
+    subscriptions: Callable[[Any], list[dict[str, Any]]] | None = None
+    servers: Callable[[Any], list[dict[str, Any]]] | None = None
+    world: str = ""

@@ -1,0 +1,66 @@
+"""Every fact the product can state. The reference page and its test are drawn from this list."""
+
+# A table reads best with one row a line.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FactType:
+    """One fact: its type, what its key names, what it says, and what `data` holds at least."""
+
+    type: str
+    key: str
+    says: str
+    data: tuple[str, ...]
+
+
+_CONNECTION = ("name", "connector", "reason", "evidence", "epoch", "attempt")
+_CALL = (
+    "server", "client", "vhost", "callnumber", "origin", "origin_type", "destiny", "destiny_type", "dialled",
+    "channel", "opened_ms", "linked_guid", "pushed", "clicktocall", "recovered",
+)  # fmt: skip
+
+FACTS: tuple[FactType, ...] = (
+    FactType("connection.created", "connection", "A person configured a connection.", ("name", "connector", "by")),
+    FactType("connection.changed", "connection", "A person changed its settings.", ("name", "fields", "by")),
+    FactType("connection.deleted", "connection", "A person took it out of use.", ("name", "by")),
+    FactType("connection.opening", "connection", "A session is being opened and proven.", _CONNECTION),
+    FactType("connection.live", "connection", "Every essential plane is proven.", _CONNECTION),
+    FactType("connection.suspect", "connection", "Open, but something is not proven any more.", _CONNECTION),
+    FactType("connection.lost", "connection", "The session ended; nothing is heard.", _CONNECTION),
+    FactType("connection.waiting", "connection", "The next try comes after a pause.", _CONNECTION),
+    FactType("connection.needs_person", "connection", "Only a person can go on.", (*_CONNECTION, "ask")),
+    FactType("connection.stopped", "connection", "Nobody wants it, or its owner stopped.", _CONNECTION),
+    FactType("gap.opened", "connection", "From here on something may be missed.", ("id", "from_ms", "cause", "planes")),
+    FactType("gap.closed", "connection", "The gap was reconciled as far as the upstream allows.", ("from_ms", "to_ms", "cause", "checked", "recovered", "lost")),
+    FactType("call.opened", "call", "A call rings.", _CALL),
+    FactType("call.answered", "call", "Somebody answered.", (*_CALL, "answered_by", "answered_ms", "ring_s", "extra_channel")),
+    FactType("call.ended", "call", "The conversation is over.", (*_CALL, "ended_ms", "ring_s", "talk_s", "outcome", "reason", "hangup_by", "dtmf", "recording", "urlfilename", "transferred_to", "forceclose")),
+    FactType("endpoint.status_changed", "endpoint", "A phone came or went.", ("endpoint", "status", "address", "client", "since_ms")),
+    FactType("endpoint.address_seen", "endpoint", "A phone registered from this address.", ("endpoint", "address", "client")),
+    FactType("endpoint.wake_requested", "endpoint", "A sleeping smartphone is called and must be woken.", ("endpoint", "origin", "guid", "expires")),
+    FactType("subscription.created", "subscription", "A consumer asked for facts.", ("name", "by")),
+    FactType("subscription.changed", "subscription", "What is delivered, or where, changed.", ("name", "fields", "by")),
+    FactType("subscription.deleted", "subscription", "The consumer gets nothing any more.", ("name", "by")),
+    FactType("delivery.dead", "delivery", "A delivery was given up and waits for a decision.", ("subscription", "destination", "seq", "error", "attempts")),
+    FactType("delivery.replayed", "subscription", "Deliveries were sent again on request.", ("count", "filter", "by")),
+    FactType("target.opened", "lane", "A destination is down; its deliveries wait.", ("subscription", "destination", "since_ms", "error", "waiting")),
+    FactType("target.closed", "lane", "The destination takes deliveries again.", ("subscription", "destination", "since_ms", "waiting")),
+    FactType("worker.lost", "worker", "A worker stopped showing signs of life.", ("host", "pid", "seen_ms", "leases")),
+    FactType("alert.raised", "cause", "Trouble that people must see.", ("title", "detail")),
+    FactType("alert.resolved", "cause", "The cause of an alert is gone.", ()),
+    FactType("person.created", "person", "Somebody may sign in.", ("email", "role", "by")),
+    FactType("person.changed", "person", "Name, role or access changed.", ("email", "fields", "by")),
+    FactType("person.invited", "person", "A one-time link was made.", ("email", "by")),
+    FactType("person.signed_in", "person", "Somebody signed in.", ("email", "agent")),
+    FactType("person.signed_out", "person", "Somebody signed out.", ("email",)),
+    FactType("person.sign_in_failed", "person", "A sign-in was refused.", ("email", "reason")),
+    FactType("token.created", "token", "A machine may use the API.", ("name", "scopes", "by")),
+    FactType("token.revoked", "token", "A machine may not use the API any more.", ("name", "by")),
+    FactType("settings.changed", "setting", "A setting of the hub changed.", ("fields", "by")),
+    FactType("reaction.retried", "reaction", "A parked event was tried again on request.", ("seq", "by")),
+)  # fmt: skip

@@ -1,0 +1,299 @@
+"""The one log: append durably and once, read in order without gaps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, func, select, text
+
+from atalaia.ambient import Ambient
+from atalaia.clock import to_ms
+from atalaia.errors import Fenced
+from atalaia.events.model import Appended, Event, Fact, Heard
+from atalaia.events.policy import Keep, Policies
+from atalaia.store.bell import LOG
+from atalaia.store.bulk import allocate, insert_rows, seen
+from atalaia.store.store import Store, ring_after, serialise
+from atalaia.store.tables import FACT, HEARD, events, events_seen, leases
+
+_MINUTE = 60_000
+_COLUMNS = tuple(column.name for column in events.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who appends: the connection, and the epoch under which its worker owns it (None = not leased)."""
+
+    connection: str
+    epoch: int | None = None
+
+    @property
+    def lease(self) -> str:
+        return f"connection:{self.connection}"
+
+
+@dataclass
+class _Waiting:
+    source: Source
+    heard: Sequence[Heard]
+    done: asyncio.Future[list[Appended]]
+
+
+@dataclass
+class _Batch:
+    """Rows being gathered for one insert."""
+
+    now_ms: int
+    rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    seen: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    counts: Counter[tuple[str, str, int, str]] = field(default_factory=Counter[tuple[str, str, int, str]])
+
+
+class EventLog:
+    """Appends for everybody in this process; callers that wait together share one transaction."""
+
+    def __init__(self, store: Store, ambient: Ambient, policies: Policies) -> None:
+        self.store = store
+        self.policies = policies
+        self._ambient = ambient
+        self._waiting: list[_Waiting] = []
+        self._flush: asyncio.Task[None] | None = None
+
+    async def put(self, source: Source, heard: Sequence[Heard]) -> list[Appended]:
+        """Append what was heard; answer, per event, where it is. Durable when this returns.
+
+        Errors: `Fenced` when another worker owns the connection now; `StoreUnavailable`.
+        """
+        if not heard:
+            return []
+        waiting = _Waiting(source, heard, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._flush is None:
+            self._flush = asyncio.create_task(self._flush_all())
+        return await waiting.done
+
+    async def put_facts(
+        self, producer: str, facts: Sequence[Fact], *, connection: str = ""
+    ) -> list[Appended]:
+        """Append facts outside of a reaction: what a person or the hub itself did."""
+        return await self.store.write(
+            lambda tx: append_facts(tx, self._ambient, producer, facts, connection=connection)
+        )
+
+    async def _flush_all(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._write(batch)
+        finally:
+            self._flush = None
+
+    async def _write(self, batch: list[_Waiting]) -> None:
+        try:
+            answers = await self.store.write(lambda tx: self._append_all(tx, batch))
+        except BaseException as error:
+            for waiting in batch:
+                if not waiting.done.done():
+                    waiting.done.set_exception(error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            return
+        for waiting, answer in zip(batch, answers, strict=True):
+            if waiting.done.done():
+                continue
+            if isinstance(answer, Fenced):
+                waiting.done.set_exception(answer)
+            else:
+                waiting.done.set_result(answer)
+
+    def _append_all(self, tx: Connection, batch: list[_Waiting]) -> list[list[Appended] | Fenced]:
+        serialise(tx)
+        fenced = _fenced(tx, {waiting.source for waiting in batch})
+        live = [w for w in batch if w.source not in fenced]
+        answers = iter(append_heard(tx, self._ambient, self.policies, [(w.source, w.heard) for w in live]))
+        return [fenced.get(w.source) or next(answers) for w in batch]
+
+
+def append_heard(
+    tx: Connection, ambient: Ambient, policies: Policies, batches: Sequence[tuple[Source, Sequence[Heard]]]
+) -> list[list[Appended]]:
+    """Append heard events of several sources in `tx`; the caller has checked the epochs."""
+    serialise(tx)
+    batch = _Batch(to_ms(ambient.clock.now()))
+    known = seen(tx, [(s.connection, h.dedupe) for s, heard in batches for h in heard if h.dedupe])
+    wanted = sum(len(heard) for _, heard in batches)
+    first = allocate(tx, "events", wanted)
+    answers = [
+        [_take(batch, known, ambient, policies.of(one.type), source, one, first) for one in heard]
+        for source, heard in batches
+    ]
+    _write_batch(tx, batch)
+    return answers
+
+
+def _take(
+    batch: _Batch,
+    known: dict[tuple[str, str], int],
+    ambient: Ambient,
+    keep: Keep,
+    source: Source,
+    one: Heard,
+    first: int,
+) -> Appended:
+    minute = batch.now_ms - batch.now_ms % _MINUTE
+    if one.dedupe is not None and (before := known.get((source.connection, one.dedupe))) is not None:
+        batch.counts[source.connection, one.type, minute, "duplicate"] += 1
+        return Appended(before, duplicate=True)
+    seq = first + len(batch.rows) if keep is Keep.KEEP else 0
+    column = {Keep.KEEP: "kept", Keep.COUNT: "counted", Keep.DROP: "dropped"}[keep]
+    batch.counts[source.connection, one.type, minute, column] += 1
+    if one.dedupe is not None:
+        known[source.connection, one.dedupe] = seq
+        batch.seen.append((source.connection, one.dedupe, seq, batch.now_ms))
+    if keep is Keep.KEEP:
+        batch.rows.append(
+            (
+                seq, ambient.ids.new(), HEARD, one.type, one.key, source.connection, one.occurred_ms,
+                batch.now_ms, None, source.epoch or 0, one.late, one.body,
+            )
+        )  # fmt: skip
+    return Appended(seq)
+
+
+def append_facts(
+    tx: Connection,
+    ambient: Ambient,
+    producer: str,
+    facts: Iterable[Fact],
+    *,
+    connection: str = "",
+    epoch: int = 0,
+) -> list[Appended]:
+    """Append facts in `tx`, so that they are committed together with the state they come from.
+
+    producer: names the reaction or part; its facts' `dedupe` values are unique within it.
+    """
+    wanted = list(facts)
+    if not wanted:
+        return []
+    serialise(tx)
+    scope = f"fact:{producer}:{connection}"
+    batch = _Batch(to_ms(ambient.clock.now()))
+    known = seen(tx, [(scope, fact.dedupe) for fact in wanted if fact.dedupe])
+    first = allocate(tx, "events", len(wanted))
+    answers: list[Appended] = []
+    minute = batch.now_ms - batch.now_ms % _MINUTE
+    for fact in wanted:
+        if fact.dedupe is not None and (before := known.get((scope, fact.dedupe))) is not None:
+            answers.append(Appended(before, duplicate=True))
+            continue
+        seq = first + len(batch.rows)
+        if fact.dedupe is not None:
+            known[scope, fact.dedupe] = seq
+            batch.seen.append((scope, fact.dedupe, seq, batch.now_ms))
+        batch.counts[connection, fact.type, minute, "kept"] += 1
+        batch.rows.append(
+            (
+                seq, ambient.ids.new(), FACT, fact.type, fact.key, connection, fact.occurred_ms, batch.now_ms,
+                fact.cause_seq, epoch, fact.late, orjson.dumps(dict(fact.data)).decode(),
+            )
+        )  # fmt: skip
+        answers.append(Appended(seq))
+    _write_batch(tx, batch)
+    return answers
+
+
+def _write_batch(tx: Connection, batch: _Batch) -> None:
+    insert_rows(tx, events, _COLUMNS, batch.rows)
+    insert_rows(tx, events_seen, ("scope", "dedupe", "seq", "recorded_ms"), batch.seen)
+    per_minute: dict[tuple[str, str, int], dict[str, int]] = {}
+    for (connection, kind, minute, column), number in batch.counts.items():
+        per_minute.setdefault((connection, kind, minute), {})[column] = number
+    for (connection, kind, minute), numbers in sorted(per_minute.items()):
+        tx.execute(_COUNT, _count_row(connection, kind, minute, numbers))
+    if batch.rows:
+        ring_after(tx, LOG)
+
+
+def _count_row(connection: str, kind: str, minute: int, numbers: dict[str, int]) -> dict[str, Any]:
+    return {
+        "c": connection,
+        "t": kind,
+        "m": minute,
+        "k": numbers.get("kept", 0),
+        "n": numbers.get("counted", 0),
+        "d": numbers.get("dropped", 0),
+        "u": numbers.get("duplicate", 0),
+    }
+
+
+_COUNT = text(
+    "insert into event_counts (connection, type, minute_ms, kept, counted, dropped, duplicate) "
+    "values (:c, :t, :m, :k, :n, :d, :u) on conflict (connection, type, minute_ms) do update set "
+    "kept = event_counts.kept + excluded.kept, counted = event_counts.counted + excluded.counted, "
+    "dropped = event_counts.dropped + excluded.dropped, "
+    "duplicate = event_counts.duplicate + excluded.duplicate"
+)
+
+
+def _fenced(tx: Connection, sources: set[Source]) -> dict[Source, Fenced]:
+    """Answer the sources whose epoch is no longer the lease's.
+
+    The share lock keeps a take-over from slipping between this look and our commit.
+    """
+    leased = [source for source in sources if source.epoch is not None]
+    if not leased:
+        return {}
+    query = select(leases.c.name, leases.c.epoch).where(leases.c.name.in_([s.lease for s in leased]))
+    query = query.order_by(leases.c.name).with_for_update(read=True)
+    current = {row.name: row.epoch for row in tx.execute(query)}
+    return {
+        source: Fenced(_newer(source, current.get(source.lease)))
+        for source in leased
+        if current.get(source.lease) != source.epoch
+    }  # fmt: skip
+
+
+def _newer(source: Source, epoch: int | None) -> str:
+    return f"The connection {source.connection} is owned by a newer worker (epoch {epoch})."
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+def read_after(
+    tx: Connection, seq: int, *, limit: int = 500, family: int | None = None, upto: int | None = None
+) -> list[Event]:
+    """Answer at most `limit` events after `seq`, in order. Nothing with a lower seq can appear later."""
+    query = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
+    if family == FACT:
+        query = query.where(text("family = 1"))  # spelled like the partial index
+    elif family is not None:
+        query = query.where(events.c.family == family)
+    if upto is not None:
+        query = query.where(events.c.seq <= upto)
+    return [to_event(row) for row in tx.execute(query)]
+
+
+def head(tx: Connection) -> int:
+    """Answer the last sequence in the log, 0 when it is empty."""
+    return tx.scalar(select(func.max(events.c.seq))) or 0
+
+
+def read_event(tx: Connection, seq: int) -> Event | None:
+    """Answer one event by its sequence."""
+    row = tx.execute(select(events).where(events.c.seq == seq)).first()
+    return to_event(row) if row else None
+
+
+def to_event(row: Row[Any]) -> Event:
+    """Read a row of `events`."""
+    return Event(
+        row.seq, row.id, "fact" if row.family == FACT else "heard", row.type, row.key, row.connection,
+        row.occurred_ms, row.recorded_ms, row.cause_seq, bool(row.late), row.body,
+    )  # fmt: skip

@@ -1,0 +1,54 @@
+"""Keep, count or drop: what the log does with each kind of heard event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from sqlalchemy import Connection, select
+
+from atalaia.store.tables import kind_policies
+
+
+class Keep(StrEnum):
+    """KEEP writes the event, COUNT only its number per minute, DROP only that something was dropped."""
+
+    KEEP = "keep"
+    COUNT = "count"
+    DROP = "drop"
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The declared policy of each connector, with what a person set on top.
+
+    declared: connector -> {type without the connector's prefix, may end in "*": Keep}.
+    overrides: (connector, type pattern) -> Keep. The longest matching pattern wins, overrides first.
+    """
+
+    declared: Mapping[str, Mapping[str, Keep]]
+    overrides: Mapping[tuple[str, str], Keep]
+
+    def of(self, event_type: str) -> Keep:
+        """Answer what to do with a heard event; what nobody declared is kept."""
+        connector, _, name = event_type.partition(".")
+        chosen = _longest(name, ((p, k) for (c, p), k in self.overrides.items() if c == connector))
+        if chosen is None:
+            chosen = _longest(name, self.declared.get(connector, {}).items())
+        return chosen or Keep.KEEP
+
+
+def _longest(name: str, patterns: Iterable[tuple[str, Keep]]) -> Keep | None:
+    best: tuple[int, Keep] | None = None
+    for pattern, keep in patterns:
+        if (best is None or len(pattern) > best[0]) and fnmatchcase(name, pattern):
+            best = (len(pattern), keep)
+    return best[1] if best else None
+
+
+def read_overrides(tx: Connection) -> dict[tuple[str, str], Keep]:
+    """Answer what people set, by connector and type pattern."""
+    rows = tx.execute(select(kind_policies).where(kind_policies.c.policy.is_not(None)))
+    return {(row.connector, row.type): Keep(row.policy) for row in rows}

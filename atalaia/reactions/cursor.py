@@ -1,0 +1,81 @@
+"""Cursors, pages of the log, and parked events: what every reaction shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection, insert, select, update
+
+from atalaia.events.log import head, read_after, read_event
+from atalaia.events.model import Event
+from atalaia.store.leases import Lease, check
+from atalaia.store.tables import cursors, parked
+from atalaia.store.upsert import upsert
+
+log = structlog.get_logger(__name__)
+
+PAGE = 400
+
+
+@dataclass(frozen=True)
+class Page:
+    """Events after a cursor, where the cursor may move once they are done, and whether more wait."""
+
+    events: list[Event]
+    upto: int
+    more: bool
+
+
+def read_page(tx: Connection, seq: int, *, family: int | None, wants: Callable[[str], bool]) -> Page:
+    """Read what a reaction wants after `seq`."""
+    last = head(tx)
+    if last <= seq:
+        return Page([], seq, more=False)
+    rows = read_after(tx, seq, limit=PAGE, family=family, upto=last)
+    full = len(rows) == PAGE
+    upto = rows[-1].seq if full else last
+    return Page([event for event in rows if wants(event.type)], upto, more=full)
+
+
+def read_cursor(tx: Connection, reaction: str) -> int:
+    """Answer the last sequence this reaction has dealt with."""
+    return tx.scalar(select(cursors.c.seq).where(cursors.c.reaction == reaction)) or 0
+
+
+def save_cursor(tx: Connection, reaction: str, seq: int, lease: Lease | None, now_ms: int) -> None:
+    """Move the cursor. Errors: `Fenced` when another worker runs the reaction now."""
+    epoch = 0
+    if lease is not None:
+        check(tx, lease.name, lease.epoch)
+        epoch = lease.epoch
+    row = {"reaction": reaction, "seq": seq, "epoch": epoch, "changed_ms": now_ms}
+    upsert(tx, cursors, row, ("reaction",))
+
+
+def park(tx: Connection, reaction: str, event: Event, error: BaseException, now_ms: int) -> None:
+    """Put an event aside with the reason, so that the others can go on."""
+    said = f"{type(error).__name__}: {error}"[:2000]
+    log.error("event.parked", reaction=reaction, seq=event.seq, type=event.type, error=said)
+    row = {
+        "reaction": reaction, "seq": event.seq, "key": event.key, "error": said, "state": "parked",
+        "parked_ms": now_ms, "settled_ms": None,
+    }  # fmt: skip
+    tx.execute(insert(parked).values(row))
+
+
+def asked_again(tx: Connection, reaction: str) -> list[tuple[int, Event]]:
+    """Answer the parked events which a person asked to try again, as (parked id, event)."""
+    query = select(parked.c.id, parked.c.seq).where(parked.c.state == "again", parked.c.reaction == reaction)
+    found = [(row.id, read_event(tx, row.seq)) for row in tx.execute(query.order_by(parked.c.seq))]
+    return [(identity, event) for identity, event in found if event is not None]
+
+
+def settle(tx: Connection, identity: int, now_ms: int, error: BaseException | None) -> None:
+    """Note what became of a parked event that was tried again."""
+    if error is None:
+        change = {"state": "settled", "settled_ms": now_ms}
+    else:
+        change = {"state": "parked", "error": f"{type(error).__name__}: {error}"[:2000], "parked_ms": now_ms}
+    tx.execute(update(parked).where(parked.c.id == identity).values(change))

@@ -1,0 +1,92 @@
+"""Runs reactions: each has a cursor over the log, an owner, and a place where bad events wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+from sqlalchemy import Connection
+
+from atalaia.ambient import Ambient
+from atalaia.errors import Fenced, StoreUnavailable
+from atalaia.reactions.folding import Folding
+from atalaia.reactions.interpreting import Interpreting
+from atalaia.store.bell import LOG
+from atalaia.store.leases import Lease
+from atalaia.store.ownership import Ownership, Watch
+from atalaia.store.store import Store
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "reaction:"
+POLL_S = 1.0
+
+Reaction = Folding | Interpreting
+
+
+class Runner:
+    """Owns reactions by lease and turns each until it has caught up, then waits for the bell."""
+
+    def __init__(
+        self, store: Store, ambient: Ambient, ownership: Ownership, reactions: Sequence[Reaction]
+    ) -> None:
+        self.reactions = {PREFIX + reaction.name: reaction for reaction in reactions}
+        self._store = store
+        self._ambient = ambient
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        ownership.watch(Watch(PREFIX, self._candidates, self._gained, self._lost))
+
+    async def stop(self) -> None:
+        """End all loops; what they had not committed will be folded again."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _candidates(self, _: Connection) -> list[str]:
+        return list(self.reactions)
+
+    def _gained(self, lease: Lease) -> None:
+        self._tasks[lease.name] = asyncio.create_task(
+            self._loop(self.reactions[lease.name], lease), name=lease.name
+        )
+
+    def _lost(self, name: str) -> None:
+        if (task := self._tasks.pop(name, None)) is not None:
+            task.cancel()
+
+    async def _loop(self, reaction: Reaction, lease: Lease) -> None:
+        reaction.begin(lease)
+        while True:
+            rung = self._store.bell.count(LOG)
+            try:
+                more = await reaction.turn()
+            except Fenced:
+                return
+            except StoreUnavailable as error:
+                log.warning("reaction.store_unavailable", reaction=reaction.name, error=str(error))
+                reaction.begin(lease)  # what is in memory may be ahead of what was committed
+                await self._ambient.clock.sleep(POLL_S)
+                continue
+            except Exception:
+                # A defect outside of any single event: stay loud, do not spin, lose nothing.
+                log.exception("reaction.failed", reaction=reaction.name)
+                reaction.begin(lease)
+                await self._ambient.clock.sleep(POLL_S)
+                continue
+            if not more:
+                await self._store.bell.wait(LOG, rung, at_most_s=POLL_S)
+
+
+async def catch_up(reactions: Sequence[Reaction]) -> None:
+    """Turn these reactions until none finds anything new: for replays, tests and commands."""
+    busy = True
+    while busy:
+        busy = False
+        for reaction in reactions:
+            with suppress(Fenced):
+                while await reaction.turn():
+                    busy = True

@@ -1,0 +1,49 @@
+"""Wake-ups: what was committed rings a bell, and who waits for it looks again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+
+LOG = "log"  # new events
+DELIVERIES = "deliveries"  # new or changed deliveries, subscriptions
+LEASES = "leases"  # connections or owners changed
+
+
+class Bell:
+    """Counts rings per topic; waiting never misses a ring that came since the count was read."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = defaultdict(int)
+        self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
+
+    def count(self, topic: str) -> int:
+        """Answer how often the bell rang; hand it to `wait` to hear only later rings."""
+        return self._counts[topic]
+
+    def ring(self, topics: Iterable[str]) -> None:
+        """Wake everyone who waits for one of the topics. Call it on the event loop's thread."""
+        for topic in topics:
+            self._counts[topic] += 1
+            waiting = self._waiting.pop(topic, ())
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    async def wait(self, topic: str, since: int, *, at_most_s: float) -> int:
+        """Wait until the topic rang after count `since`, or `at_most_s` of real time; answer the count.
+
+        The time limit is real time on purpose: it is the net below a lost notification, not behaviour.
+        """
+        if self._counts[topic] > since:
+            return self._counts[topic]
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[topic].add(future)
+        try:
+            await asyncio.wait_for(future, at_most_s)
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting[topic].discard(future)
+        return self._counts[topic]

@@ -1,0 +1,82 @@
+"""The hot path's raw statements: many rows in one trip, the same call on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Connection, Integer, SmallInteger, Table, text
+
+Row = tuple[Any, ...]
+_CHUNK = 400
+
+
+def allocate(tx: Connection, table: str, count: int) -> int:
+    """Reserve `count` consecutive sequence numbers and answer the first.
+
+    The caller is the only one who appends (one writer or the append lock), so numbers that are
+    reserved but not used may be given again (SQLite) or leave a hole that nobody fills later (PostgreSQL).
+    """
+    if count == 0:
+        return 0
+    if tx.dialect.name == "postgresql":
+        statement = (
+            "select min(n), max(n) from (select nextval(pg_get_serial_sequence(:t, :c)) as n "
+            "from generate_series(1, :k)) as numbers"
+        )
+        column = "id" if table == "deliveries" else "seq"
+        row = tx.execute(text(statement), {"t": table, "c": column, "k": count}).one()
+        return int(row[0])
+    last = tx.exec_driver_sql("select seq from sqlite_sequence where name = ?", (table,)).scalar()
+    return int(last or 0) + 1
+
+
+def insert_rows(
+    tx: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert tuples whose order is that of `columns`."""
+    if not rows:
+        return
+    names = ", ".join(columns)
+    if tx.dialect.name == "postgresql":
+        arrays = ", ".join(f"${i}::{_pg_type(table, name)}[]" for i, name in enumerate(columns, 1))
+        statement = f"insert into {table.name} ({names}) select * from unnest({arrays})"  # noqa: S608
+        tx.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
+        return
+    marks = ", ".join("?" * len(columns))
+    statement = f"insert into {table.name} ({names}) values ({marks})"  # noqa: S608
+    tx.exec_driver_sql(statement, list(rows))
+
+
+def seen(tx: Connection, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Answer which (scope, dedupe) pairs are in the log already, and where."""
+    found: dict[tuple[str, str], int] = {}
+    by_scope: dict[str, list[str]] = {}
+    for scope, dedupe in wanted:
+        by_scope.setdefault(scope, []).append(dedupe)
+    for scope, keys in by_scope.items():
+        for start in range(0, len(keys), _CHUNK):
+            found.update(_seen_chunk(tx, scope, keys[start : start + _CHUNK]))
+    return found
+
+
+def _seen_chunk(tx: Connection, scope: str, keys: list[str]) -> dict[tuple[str, str], int]:
+    if tx.dialect.name == "postgresql":
+        statement = "select dedupe, seq from events_seen where scope = $1 and dedupe = any($2::text[])"
+        rows = tx.exec_driver_sql(statement, (scope, keys))
+    else:
+        marks = ", ".join("?" * len(keys))
+        statement = f"select dedupe, seq from events_seen where scope = ? and dedupe in ({marks})"  # noqa: S608
+        rows = tx.exec_driver_sql(statement, (scope, *keys))
+    return {(scope, dedupe): seq for dedupe, seq in rows}
+
+
+def _pg_type(table: Table, name: str) -> str:
+    kind = table.c[name].type
+    if isinstance(kind, SmallInteger):
+        return "smallint"
+    if isinstance(kind, BigInteger):
+        return "bigint"
+    if isinstance(kind, Integer):
+        return "integer"
+    return "boolean" if isinstance(kind, Boolean) else "text"

@@ -1,0 +1,52 @@
+"""Open the database that the settings name, in the shape this version needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from atalaia.errors import ConfigError
+from atalaia.store.migrate import migrate_postgres, migrate_sqlite
+from atalaia.store.postgres import PostgresStore
+from atalaia.store.sqlite import SqliteStore
+from atalaia.store.store import Store
+
+
+async def open_store(database_url: str, data_dir: Path) -> Store:
+    """Open SQLite in `data_dir` when `database_url` is empty, else what the URL names; migrate it first.
+
+    Errors: `ConfigError` for an address we cannot use or a file another process owns;
+        `StoreUnavailable` when the server does not answer.
+    """
+    url = _read_url(database_url)
+    if url is None or url.get_backend_name() == "sqlite":
+        path = Path(url.database) if url is not None and url.database else data_dir / "atalaia.db"
+        store = SqliteStore(path)
+        migrate_sqlite(store)
+        return store
+    shared = PostgresStore(url.render_as_string(hide_password=False))
+    await migrate_postgres(shared)
+    shared.start()
+    return shared
+
+
+def _read_url(database_url: str) -> URL | None:
+    if not database_url:
+        return None
+    try:
+        url = make_url(database_url)
+    except ArgumentError:
+        raise ConfigError(
+            "database_url is not an address. Write postgresql+asyncpg://user:password@host/name, "
+            "or leave it empty for SQLite."
+        ) from None
+    if url.drivername in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+asyncpg")
+    if url.drivername in ("postgresql+asyncpg", "sqlite"):
+        return url
+    raise ConfigError(
+        f"database_url names {url.drivername}, which is not supported. "
+        "Use postgresql+asyncpg://… or leave it empty for SQLite."
+    )

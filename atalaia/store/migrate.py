@@ -1,0 +1,64 @@
+"""Bring a database to this version's shape, once, whoever comes first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from atalaia.errors import ConfigError, StoreUnavailable
+from atalaia.store.postgres import PostgresStore
+from atalaia.store.sqlite import SqliteStore
+
+_FOLDER = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x41746C62
+
+
+def migrate_sqlite(store: SqliteStore) -> None:
+    """Migrate the file this process holds the lock of."""
+    with store.engine.connect() as connection, connection.begin():
+        upgrade(connection)
+
+
+async def migrate_postgres(store: PostgresStore) -> None:
+    """Migrate the shared database; workers that start together wait for the first.
+
+    Errors: `StoreUnavailable` when the server does not answer.
+    """
+    try:
+        async with store.engine.begin() as connection:
+            await connection.execute(text("select pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
+            await connection.run_sync(upgrade)
+    except OSError as error:
+        raise StoreUnavailable(f"PostgreSQL did not answer at start ({error}).") from error
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that are missing. Errors: `ConfigError` when the database is newer than we are."""
+    config = alembic_config(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    current = _current(connection)
+    if current is not None and current not in known:
+        raise ConfigError(
+            f"The database was written by a newer Atalaia (schema {current}). "
+            "Start that version, or restore a backup."
+        )
+    if current != ScriptDirectory.from_config(config).get_current_head():
+        command.upgrade(config, "head")
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Answer the Alembic configuration of the packaged migrations, bound to `connection`."""
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _current(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(text("select version_num from alembic_version"))

@@ -1,0 +1,211 @@
+"""SQLite: one thread writes and commits for everybody, a few read."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from atalaia.errors import ConfigError, StoreUnavailable
+from atalaia.store.bell import Bell
+from atalaia.store.store import Work
+
+T = TypeVar("T")
+BATCH_MAX = 500
+READERS = 3
+
+
+@dataclass
+class _Unit:
+    work: Callable[[Connection], Any]
+    done: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    result: Any = None
+    error: BaseException | None = None
+
+
+class SqliteStore:
+    """The embedded store: WAL, `synchronous=FULL`, group commit. See `store.Store` for the promise."""
+
+    dialect: Literal["sqlite", "postgresql"] = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bell = Bell()
+        self._lock_fd = _lock(path)
+        self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._writer = _engine(path, pool=NullPool)
+        self._reader = _engine(path, pool=QueuePool, pool_size=READERS, max_overflow=0)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="atalaia-read")
+        self._thread = threading.Thread(target=self._run, name="atalaia-write", daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    @property
+    def engine(self) -> Engine:
+        """The writing engine, for migrations before anybody else writes."""
+        return self._writer
+
+    async def write(self, work: Work[T]) -> T:
+        if self._closed:
+            raise StoreUnavailable("The store is closed.")
+        loop = asyncio.get_running_loop()
+        unit = _Unit(work, loop.create_future(), loop)
+        self._units.put(unit)
+        return await unit.done
+
+    async def read(self, work: Work[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Work[T]) -> T:
+        try:
+            with self._reader.connect() as tx:
+                return work(tx)
+        except OperationalError as error:
+            raise _unavailable(error) from error
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._units.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self._readers.shutdown(wait=True)
+        self._writer.dispose()
+        self._reader.dispose()
+        os.close(self._lock_fd)
+
+    # The writer's thread.
+
+    def _run(self) -> None:
+        with self._writer.connect() as tx:
+            while (unit := self._units.get()) is not None:
+                batch, last = self._gather(unit)
+                self._commit(tx, batch)
+                if last:
+                    return
+
+    def _gather(self, first: _Unit) -> tuple[list[_Unit], bool]:
+        batch = [first]
+        while len(batch) < BATCH_MAX:
+            try:
+                unit = self._units.get_nowait()
+            except queue.Empty:
+                break
+            if unit is None:
+                return batch, True
+            batch.append(unit)
+        return batch, False
+
+    def _commit(self, tx: Connection, batch: list[_Unit]) -> None:
+        tx.info.pop("rings", None)
+        try:
+            with tx.begin():
+                for unit in batch:
+                    _run_unit(tx, unit, alone=len(batch) == 1)
+        except BaseException as error:  # noqa: BLE001  # whatever it was, the callers must hear of it
+            known = _translate(error)
+            for unit in batch:
+                unit.error = unit.error or known
+        self._answer(batch, tx.info.pop("rings", set()))
+
+    def _answer(self, batch: list[_Unit], rings: set[str]) -> None:
+        loops = {unit.loop for unit in batch}
+        for loop in loops:
+            try:
+                loop.call_soon_threadsafe(self._resolve, [u for u in batch if u.loop is loop], rings)
+            except RuntimeError:  # the loop of a test that ended is closed: nobody waits there
+                continue
+
+    def _resolve(self, batch: list[_Unit], rings: set[str]) -> None:
+        for unit in batch:
+            if unit.done.done():
+                continue
+            if unit.error is not None:
+                unit.done.set_exception(unit.error)
+            else:
+                unit.done.set_result(unit.result)
+        self.bell.ring(rings)
+
+
+def _run_unit(tx: Connection, unit: _Unit, *, alone: bool) -> None:
+    """Run one unit so that its failure undoes only itself; alone, the transaction itself does that."""
+    if alone:
+        unit.result = unit.work(tx)
+        return
+    try:
+        with tx.begin_nested():
+            unit.result = unit.work(tx)
+    except OperationalError:
+        raise  # disk full, database away: nobody in this batch was served
+    except BaseException as error:  # noqa: BLE001  # it is raised again where the caller waits
+        unit.error = _translate(error)
+
+
+def _translate(error: BaseException) -> BaseException:
+    return _unavailable(error) if isinstance(error, OperationalError) else error
+
+
+def _unavailable(error: DBAPIError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The database file could not be used: {error.orig}. Check disk space and rights."
+    )
+
+
+def _engine(path: Path, **pool: Any) -> Engine:
+    poolclass = pool.pop("pool")
+    engine = create_engine(
+        f"sqlite:///{path}", poolclass=poolclass, connect_args={"check_same_thread": False}, **pool
+    )
+
+    def on_connect(raw: sqlite3.Connection, _: object) -> None:
+        raw.isolation_level = None  # we say BEGIN IMMEDIATE ourselves
+        cursor = raw.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=5000",
+            "foreign_keys=ON",
+            "cache_size=-16000",
+            "temp_store=MEMORY",
+            "wal_autocheckpoint=2000",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def on_begin(tx: Connection) -> None:
+        tx.exec_driver_sql("BEGIN IMMEDIATE" if poolclass is NullPool else "BEGIN")
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+def _lock(path: Path) -> int:
+    """Take the file lock that says which process owns this database."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        other = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise ConfigError(
+            f"Another Atalaia (process {other}) already uses {path}. Stop it first, give this one another "
+            "--data-dir, or use PostgreSQL when several workers should share the work."
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
