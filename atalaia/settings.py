@@ -1,0 +1,251 @@
+"""Every setting of the hub: from the command line, the environment (`ATALAIA_…`) or one TOML file.
+
+Connections and subscriptions are not here: they live in the database and are set up on the screen.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from atalaia.errors import ConfigError
+
+PREFIX = "ATALAIA_"
+FILE_NAME = "atalaia.toml"
+
+# A list in an environment variable is written with commas.
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What one process is told at its start. The docs list these fields with their descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    data_dir: Path = Field(
+        Path("data"), description="Folder for the database, the key file and the settings file."
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="PostgreSQL for several workers: postgresql+asyncpg://user:password@host/name. "
+        "Empty: SQLite in the data folder.",
+    )
+    host: str = Field("127.0.0.1", description="Address on which the web server listens.")
+    port: int = Field(
+        8000, ge=0, le=65_535, description="Port on which the web server listens; 0 takes a free one."
+    )
+    public_url: str = Field(
+        "", description="Address under which people reach the hub, e.g. https://atalaia.example.com. "
+        "With https, cookies are marked Secure and browsers are told to stay on https.",
+    )  # fmt: skip
+    trusted_proxies: Words = Field(
+        (),
+        description="Addresses or networks of reverse proxies whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed.",
+    )
+    worker_name: str = Field(
+        "", description="Name of this process on the system screen. Empty: the host's name."
+    )
+
+    language: Literal["pt_BR", "en"] = Field(
+        "pt_BR", description="Language for people who have not chosen one."
+    )
+    zone: str = Field("America/Sao_Paulo", description="Time zone for people who have not chosen one.")
+
+    key_file: Path | None = Field(
+        None,
+        description="File with the keys that protect stored secrets. Empty: secret.key in the data folder.",
+    )
+    keys: SecretStr = Field(
+        SecretStr(""),
+        description="The keys themselves, newest first, separated by commas; instead of the key file.",
+    )
+    allow_private_targets: Words = Field(
+        (),
+        description="Private networks (CIDR) or host:port pairs to which webhooks may be sent. All "
+        "others are refused.",
+    )
+
+    session_hours: int = Field(24 * 14, ge=1, description="Hours after which an unused sign-in ends.")
+    link_minutes: int = Field(60, ge=1, description="Minutes for which a one-time sign-in link works.")
+    invite_hours: int = Field(72, ge=1, description="Hours for which an invitation works.")
+    password_chars_min: int = Field(10, ge=8, description="Least length of a password.")
+    sign_ins_per_minute: int = Field(
+        10, ge=1, description="Failed sign-ins allowed per minute, per account and per address."
+    )
+    requests_per_minute: int = Field(
+        1_200, ge=1, description="API requests allowed per minute and token or person."
+    )
+
+    body_bytes_max: int = Field(1_048_576, ge=1024, description="Largest request body that the API takes.")
+    intake_bytes_max: int = Field(
+        4_194_304, ge=1024, description="Largest request body that the event intake takes."
+    )
+    intake_waiting_max: int = Field(
+        10_000,
+        ge=1,
+        description="Events that may wait to be written; beyond it senders are told to come back (503).",
+    )
+    live_waiting_max: int = Field(
+        500, ge=10, description="Messages that may wait for one slow browser before it reloads."
+    )
+
+    keep_heard_days: int = Field(30, ge=1, description="Days for which heard events are kept.")
+    keep_facts_days: int = Field(365, ge=1, description="Days for which facts are kept.")
+    keep_dedupe_days: int = Field(7, ge=1, description="Days for which a repeated event is recognised.")
+    keep_counts_days: int = Field(90, ge=1, description="Days for which event counts per minute are kept.")
+    keep_deliveries_days: int = Field(
+        30, ge=1, description="Days for which settled deliveries and their attempts are kept."
+    )
+    keep_calls_days: int = Field(730, ge=1, description="Days for which calls are kept.")
+    keep_gaps_days: int = Field(365, ge=1, description="Days for which closed gaps are kept.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least weight of a log line."
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="Shape of log lines; auto: text on a terminal, JSON elsewhere."
+    )
+    metrics_open: bool = Field(
+        False,
+        description="Answer /metrics without a token to everybody. Otherwise: this machine, or a token "
+        "with system:read.",
+    )
+    dev: bool = Field(
+        False, description="For people who change Atalaia: reload templates, explain errors in answers."
+    )
+
+    @field_validator("trusted_proxies", "allow_private_targets", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(word for word in value.replace(",", " ").split() if word)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            ip_network(word, strict=False)
+        return value
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("not a time zone; write one like America/Sao_Paulo") from None
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("not an address; write one like https://atalaia.example.com")
+        return value.rstrip("/")
+
+    @property
+    def key_path(self) -> Path:
+        """Where the key file is."""
+        return self.key_file or self.data_dir / "secret.key"
+
+    @property
+    def https(self) -> bool:
+        """Whether people reach us by https."""
+        return self.public_url.startswith("https://")
+
+    def secret_values(self) -> list[str]:
+        """Answer the secrets among the settings, for the redactor to learn."""
+        values: list[str] = []
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr) and value.get_secret_value():
+                values.append(value.get_secret_value())
+        return values
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, _File(settings_cls))
+
+
+class _File(PydanticBaseSettingsSource):
+    """The TOML file that `load_settings` read; weakest of the three sources."""
+
+    content: Mapping[str, Any] = {}
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self.content.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return dict(self.content)
+
+
+def load_settings(config: Path | None = None, **given: Any) -> Settings:
+    """Answer the settings; what is `given` (the command line) wins over the environment, that over the file.
+
+    config: the TOML file; None = `atalaia.toml` in the data folder, if there is one.
+    Errors: `ConfigError` that names each wrong field, the kind of its value and the remedy, never the value.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        _File.content = {}
+        if config is None:
+            first = Settings.model_construct(**given).data_dir if "data_dir" in given else _data_dir()
+            config = Path(first) / FILE_NAME
+            content = _read_file(config) if config.exists() else {}
+        else:
+            content = _read_file(config)
+        _File.content = content
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, config)) from None
+    finally:
+        _File.content = {}
+
+
+def _data_dir() -> Path:
+    import os  # read here only: every other variable goes through pydantic
+
+    return Path(os.environ.get(f"{PREFIX}DATA_DIR") or "data")
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"The settings file {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The settings file {path} is not TOML: {error}.") from None
+
+
+def _explain(error: ValidationError, config: Path | None) -> str:
+    """Name each wrong field, what kind of value it holds and what to do; the value stays unsaid."""
+    lines: list[str] = []
+    for one in error.errors():
+        name = ".".join(str(part) for part in one["loc"])
+        field = Settings.model_fields.get(name)
+        if field is None:
+            lines.append(f"{name}: there is no such setting. Remove it from {config}.")
+            continue
+        kind = type(one["input"]).__name__
+        said = one["msg"].removeprefix("Value error, ")
+        lines.append(
+            f"{name} holds a {kind} that does not fit: {said}. Set {PREFIX}{name.upper()} or {name} in "
+            f"{config}."
+        )
+    return "\n".join(lines)
