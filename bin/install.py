@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = Path(os.environ.get("ATALAIA_VENV") or ROOT / ".venv")
+VENV = Path(os.environ.get("ATALAIA_VENV") or ROOT / ".venv").absolute()
 LOCKS = ROOT / "requirements"
 
 
@@ -35,7 +35,12 @@ def stop(text: str) -> None:
 def run(*words: str | Path) -> bool:
     """Run quietly; what went wrong is shown only when it failed."""
     done = subprocess.run(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        words,
+        cwd=LOCKS,  # `python -m` would import from the folder the user happens to stand in
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     if done.returncode:
         say(f"this failed: {' '.join(str(word) for word in words)}\n{done.stdout[-4000:]}")
