@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     session_hours: int = Field(24 * 14, ge=1, description="Hours after which an unused sign-in ends.")
     link_minutes: int = Field(60, ge=1, description="Minutes for which a one-time sign-in link works.")
     invite_hours: int = Field(72, ge=1, description="Hours for which an invitation works.")
-    password_chars_min: int = Field(10, ge=8, description="Least length of a password.")
+    password_chars_min: int = Field(12, ge=8, description="Least length of a password.")
     sign_ins_per_minute: int = Field(
         10, ge=1, description="Failed sign-ins allowed per minute, per account and per address."
     )
