@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.peers.ground import SHARED, Ground, children, is_running, missing, run
+from tests.peers.ground import SHARED, Ground, end_family, is_running, missing, run
 
 UP = SHARED / "asterisk" / "asterisk-up"
 CALL = SHARED / "asterisk" / "call"
@@ -41,13 +41,9 @@ class RunningCall:
 
     def end(self) -> None:
         """End the phones and their director; harmless when they are done."""
-        if self.process.poll() is None:
-            for pid in reversed(children(self.process.pid)):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass  # ended by itself meanwhile
-            self.process.wait(10)
+        end_family(self.process.pid)
+        if self.process.stdout and not self.process.stdout.closed:
+            self.process.communicate(timeout=10)
 
 
 class Asterisk:
@@ -142,6 +138,7 @@ class Asterisk:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._ground.remember(f"call-{process.pid}", process.pid)
         running = RunningCall(scenario, process)
         self._calls.append(running)
         return running

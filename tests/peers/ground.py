@@ -81,7 +81,8 @@ class Ground:
         for note in self.folder.glob("*.left") if self.folder.exists() else ():
             pid, _, started = note.read_text().partition(" ")
             if pid and started and start_time(int(pid)) == started:
-                end(int(pid))
+                end_family(int(pid))
+                wait_until(lambda pid=pid: not is_running(int(pid)), 30, f"the end of process {pid}")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -141,6 +142,15 @@ def children(pid: int) -> list[int]:
             continue
         found.extend(int(child) for child in below)
     return found
+
+
+def end_family(pid: int) -> None:
+    """Kill the process and everything below it, children first."""
+    for one in reversed(children(pid)):
+        try:
+            os.kill(one, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # ended by itself meanwhile
 
 
 def run(

@@ -68,8 +68,20 @@ class RabbitMQ:
         self.ctl("await_startup")
         pid = self.pid
         assert pid is not None
-        for number, one in enumerate(children(pid)):
-            self._ground.remember(f"rabbit-{number}", one)
+        for one in [*children(pid), *self._name_servers()]:
+            self._ground.remember(f"rabbit-{one}", one)
+
+    def _name_servers(self) -> list[int]:
+        """Answer the broker's own epmd: a daemon that names its port nowhere but in its environment."""
+        mark = f"ERL_EPMD_PORT={self.port + 20_002}\0".encode()
+        found: list[int] = []
+        for note in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if mark in note.read_bytes() and (note.parent / "comm").read_text() == "epmd\n":
+                    found.append(int(note.parent.name))
+            except OSError:
+                continue  # not ours to read, or gone
+        return found
 
     def stop(self) -> None:
         self.resume()
@@ -186,6 +198,8 @@ class RabbitMQ:
     def close(self) -> None:
         self.resume()
         self.up("clean", check=False)
+        for one in self._name_servers():
+            end(one)
 
 
 def _received(message: aio_pika.abc.AbstractIncomingMessage) -> Received:
