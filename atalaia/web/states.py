@@ -1,0 +1,85 @@
+"""Every state a screen can show: its colour family, its icon and its word.
+
+Tones: `good` green, `info` blue, `idle` grey, `bad` red, `ask` amber (needs a person). A tone never
+stands alone: the word and the icon are always beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atalaia.web.i18n import N_, pgettext
+from atalaia.web.i18n import gettext as translated
+
+
+@dataclass(frozen=True)
+class Sign:
+    """How one state looks; `word` is English source text, `said` the word in the view's language."""
+
+    tone: str
+    icon: str
+    word: str
+    context: str = ""
+
+    @property
+    def said(self) -> str:
+        return pgettext(self.context, self.word) if self.context else translated(self.word)
+
+
+SIGNS: dict[str, Sign] = {
+    # connections
+    "opening": Sign("info", "progress", N_("Opening")),
+    "live": Sign("good", "circle-check", N_("Live")),
+    "suspect": Sign("info", "help-circle", N_("Suspect")),
+    "lost": Sign("bad", "plug-connected-x", N_("Lost")),
+    "waiting": Sign("info", "hourglass", N_("Waiting")),
+    "needs_person": Sign("ask", "user-off", N_("Needs a person")),
+    "hung": Sign("bad", "clock-pause", N_("Hung")),
+    "mute": Sign("bad", "bell-off", N_("Open and mute")),
+    "stopped": Sign("idle", "player-stop", N_("Stopped")),
+    "unknown": Sign("idle", "question-mark", N_("Unknown")),
+    # calls
+    "ringing": Sign("info", "phone-ringing", N_("Ringing")),
+    "on_call": Sign("good", "phone-call", N_("On call")),
+    "closed": Sign("idle", "phone-check", N_("Closed")),
+    "unanswered": Sign("bad", "phone-x", N_("Unanswered")),
+    # endpoints and workers
+    "online": Sign("good", "circle-check", N_("Online")),
+    "offline": Sign("idle", "wifi-off", N_("Offline")),
+    "alive": Sign("good", "heartbeat", N_("Alive")),
+    "worker_lost": Sign("bad", "heartbeat", N_("Gone")),
+    # deliveries, subscriptions, circuits
+    "pending": Sign("info", "hourglass", N_("Pending")),
+    "sending": Sign("info", "send", N_("Sending")),
+    "delivered": Sign("good", "checks", N_("Delivered")),
+    "retrying": Sign("info", "refresh-alert", N_("Will be retried")),
+    "dead": Sign("ask", "skull", N_("Dead letter")),
+    "active": Sign("good", "player-play", N_("Active")),
+    "paused": Sign("idle", "player-pause", N_("Paused")),
+    "circuit_closed": Sign("good", "plug-connected", N_("Reachable")),
+    "circuit_open": Sign("bad", "plug-x", N_("Unreachable")),
+    # gaps
+    "gap_open": Sign("info", "ear", N_("Not hearing")),
+    "nothing_lost": Sign("good", "shield-check", N_("Nothing lost")),
+    "something_lost": Sign("bad", "alert-triangle", N_("Something was lost")),
+    "loss_unknown": Sign("idle", "question-mark", N_("Cannot be known")),
+    # alerts
+    "raised": Sign("ask", "bell-ringing", N_("Raised")),
+    "resolved": Sign("idle", "circle-check", N_("Resolved")),
+    "silenced": Sign("idle", "bell-off", N_("Silenced")),
+    # the hub itself and anything else
+    "healthy": Sign("good", "heartbeat", N_("Healthy")),
+    "attention": Sign("ask", "alert-triangle", N_("Attention")),
+    "failing": Sign("bad", "alert-octagon", N_("Failing")),
+    "ok": Sign("good", "check", N_("OK")),
+    "failed": Sign("bad", "x", N_("Failed")),
+    "running": Sign("info", "loader", N_("Running")),
+    "done": Sign("good", "check", N_("Done")),
+}
+
+ALIASES = {"open": "ringing", "oncall": "on_call", "up": "ok", "down": "failed"}
+
+
+def sign(name: str) -> Sign:
+    """Answer how the state `name` looks; one we do not know is shown by its own name, in grey."""
+    return SIGNS.get(ALIASES.get(name, name)) or Sign("idle", "question-mark", name)
