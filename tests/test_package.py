@@ -98,6 +98,7 @@ def test_without_a_new_enough_python_the_command_says_what_to_do(tmp_path: Path)
     assert "ATALAIA_PYTHON" in done.stderr
 
 
+@pytest.mark.slow
 def test_without_a_package_index_the_command_says_so_and_can_be_tried_again(tmp_path: Path):
     env = clean_environment(
         PATH=f"{Path(sys.base_prefix) / 'bin'}:/usr/bin:/bin",
