@@ -41,7 +41,8 @@ class _Tape:
         self.passed = 0.0
 
     def now(self) -> datetime:
-        return datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC) + timedelta(seconds=self.passed)
+        # Any moment with ten digits of Unix seconds, as every moment of the simulator has.
+        return datetime(2005, 2, 3, 4, 5, 6, tzinfo=UTC) + timedelta(seconds=self.passed)
 
     def monotonic(self) -> float:
         return self.passed
@@ -264,7 +265,8 @@ class Load:
         call.values[b"t%d" % call.burst] = ari_time(moment).encode()
         if call.burst == TALKING:
             call.answered = moment
-            call.truth.answered(moment, call.truth.destiny_at_open, f"PJSIP/{call.truth.destiny_at_open}")
+            destiny, count = call.truth.destiny_at_open, call.values[b"bhex"].decode()
+            call.truth.answered(moment, destiny, f"PJSIP/{destiny}-{count}")
         self._emit(call)
         if call.burst == OVER:
             call.truth.ended(moment, by="origin")

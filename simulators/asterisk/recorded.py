@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from simulators.asterisk.models import Bridge, Channel, Json, Phone, ari_time
 from simulators.asterisk.pbx import Pbx
@@ -72,15 +73,16 @@ class Fresh:
 async def play_capture(sim: AsteriskSimulator, path: Path, *, controls: bool = False) -> None:
     """Play a capture at its own pace on the simulator's clock.
 
-    With `controls` the client's connection is cut where the capture lost it. Legs that the capture
-    never saw end are gone silently when it is over.
+    With `controls` the client is cut off where the capture lost its connection, gets 502 for as long as
+    the capture was away, and then meets the snapshot that the capture met. Legs that the capture never
+    saw end are gone silently when it is over.
     """
     lines = read_capture(path)
     first = float(lines[0]["received"])
     begun, now = sim.clock.monotonic(), sim.pbx.now()
     fresh = Fresh(sim.pbx, now - datetime.fromtimestamp(first, tz=now.tzinfo))
     seen: set[str] = set()
-    for line in lines:
+    for index, line in enumerate(lines):
         wait = float(line["received"]) - first - (sim.clock.monotonic() - begun)
         if wait > 0:
             await sim.clock.sleep(wait)
@@ -89,11 +91,52 @@ async def play_capture(sim: AsteriskSimulator, path: Path, *, controls: bool = F
             seen |= adopt(sim.pbx, event)
             sim.hub.tell(event)
         elif controls and line.get("control") == "disconnected":
-            await sim.faults.start("drop")
-    for leg in seen:
-        sim.pbx.channels.pop(leg, None)
-    for bridge in [one for one in sim.pbx.bridges.values() if seen.intersection(one.channels)]:
-        del sim.pbx.bridges[bridge.id]
+            await sim.faults.start("bad-gateway")
+        elif controls and line.get("control") == "connected" and index:
+            seen |= _meet_snapshot(sim.pbx, fresh, seen, lines[index + 1 :])
+            await sim.faults.stop("bad-gateway")
+    _forget(sim.pbx, seen)
+
+
+def _forget(pbx: Pbx, legs: set[str]) -> None:
+    for leg in legs:
+        pbx.channels.pop(leg, None)
+    for bridge in [one for one in pbx.bridges.values() if legs.intersection(one.channels)]:
+        del pbx.bridges[bridge.id]
+
+
+def _meet_snapshot(pbx: Pbx, fresh: Fresh, seen: set[str], following: list[Json]) -> set[str]:
+    """Let the world become what the capture's own requests showed after it came back."""
+    _forget(pbx, seen)
+    shown: set[str] = set()
+    for line in following:
+        if "event" in line:
+            break
+        asked: Json = line.get("rest", {})
+        if asked.get("status") == 200:
+            shown |= _adopt_answer(pbx, fresh, str(asked["path"]), asked["body"])
+    return shown
+
+
+def _adopt_answer(pbx: Pbx, fresh: Fresh, path: str, body: Any) -> set[str]:
+    if path == "/channels":
+        legs = [fresh.event(drawn) for drawn in body]
+        for drawn in legs:
+            drawn.pop("asterisk_id")
+            _adopt_leg(pbx, drawn)
+        return {str(drawn["id"]) for drawn in legs}
+    if path == "/bridges":
+        for drawn in [fresh.event(drawn) for drawn in body]:
+            drawn.pop("asterisk_id")
+            _adopt_bridge(pbx, drawn, gone=False)
+    elif path == "/asterisk/info":
+        told = fresh.event({"at": body["status"]["startup_time"]})["at"]
+        pbx.started = datetime.strptime(told, "%Y-%m-%dT%H:%M:%S.%f%z")
+    elif "/variable?variable=" in path:
+        leg, _, variable = path.removeprefix("/channels/").partition("/variable?variable=")
+        told = fresh.event({"leg": leg, "value": body["value"]})
+        pbx.channels[told["leg"]].variables[unquote(variable)] = told["value"]
+    return set()
 
 
 def adopt(pbx: Pbx, event: Json) -> set[str]:

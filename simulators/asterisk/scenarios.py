@@ -23,6 +23,7 @@ class Plan:
     members: tuple[str, ...] = ()  # of a group, a hunt or a queue
     winner: int = 0  # index of the member that answers
     third: str = ""  # to whom the call is transferred
+    after_s: float = 0.0  # how long those talk who are left after a transfer; 0: as long as before
     dtmf: str = ""
     dtmf_by: Side = "caller"
     wake_s: float = 2.0  # until a woken smartphone registers; longer than 12: in vain
@@ -129,6 +130,10 @@ async def ring_group(call: Call, plan: Plan) -> None:
     call.pbx.step(a, "dial-group", "s", 2, "Dial", f"{targets},{plan.limit_s:.0f},tT")
     legs = call.start_dial(a, list(plan.members))
     truth = call.open(a, plan.destiny)
+    if not legs:
+        call.pbx.set(a, "DIALSTATUS", "CHANUNAVAIL")
+        end_failed(call, a, "CHANUNAVAIL", ("dial-group", "s", 3), truth, "offline")
+        return
     call.ring(a, legs)
     if plan.how == "answered":
         await call.wait(plan.ring_s)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simulators.asterisk.dialplan import Call
 from simulators.asterisk.models import Bridge, Channel, Json
-from simulators.asterisk.scenarios import Plan, dial_one
+from simulators.asterisk.scenarios import Plan, dial_one, end_failed
 from simulators.asterisk.truth import Truth
 
 WAKE_LIMIT_S = 12.0
 
 
-async def connected_pair(call: Call, plan: Plan, destiny: str) -> tuple[Channel, Channel, Truth]:
-    """A phone calls a phone and is answered after `ring_s`."""
+async def connected_pair(call: Call, plan: Plan, destiny: str) -> tuple[Channel, Channel, Truth] | None:
+    """A phone calls a phone and is answered after `ring_s`; None when that phone is not there."""
     a = call.incoming(plan.origin, destiny)
     call.pbx.step(a, "from-endpoints", destiny, 1, "Goto", f"dial-one,{destiny},1")
     call.enter_dial_one(a, destiny)
     legs = call.start_dial(a, [destiny])
     truth = call.open(a, destiny)
+    if not legs:
+        call.pbx.set(a, "DIALSTATUS", "CHANUNAVAIL")
+        end_failed(call, a, "CHANUNAVAIL", ("dial-one", destiny, 4), truth, "offline")
+        return None
     call.ring(a, legs)
     await call.wait(plan.ring_s)
     call.answer(a, legs[0], legs, truth)
@@ -26,7 +32,10 @@ async def connected_pair(call: Call, plan: Plan, destiny: str) -> tuple[Channel,
 async def blind_transfer(call: Call, plan: Plan) -> None:
     """The called party sends the caller on to a third and goes. Recording 10."""
     pbx = call.pbx
-    a, b, truth = await connected_pair(call, plan, plan.destiny)
+    pair = await connected_pair(call, plan, plan.destiny)
+    if pair is None:
+        return
+    a, b, truth = pair
     await call.wait(plan.talk_s)
     refer(call, a, b, plan.third)
     bridge = a.bridge
@@ -53,7 +62,7 @@ async def blind_transfer(call: Call, plan: Plan) -> None:
     call.referred = f"<sip:{b.endpoint}@127.0.0.1>"
     pbx.device_states(b.endpoint)
     call.enter_dial_one(a, plan.third)
-    await dial_one(call, a, plan, plan.third)
+    await dial_one(call, a, replace(plan, talk_s=plan.after_s or plan.talk_s), plan.third)
 
 
 def refer(call: Call, a: Channel, b: Channel, third: str) -> None:
@@ -73,9 +82,16 @@ def refer(call: Call, a: Channel, b: Channel, third: str) -> None:
 async def attended_transfer(call: Call, plan: Plan) -> None:
     """The caller rings a third on a second leg and joins the other two. Recording 11."""
     pbx = call.pbx
-    a, b, first = await connected_pair(call, plan, plan.destiny)
+    pair = await connected_pair(call, plan, plan.destiny)
+    if pair is None:
+        return
+    a, b, first = pair
     await call.wait(plan.talk_s)
-    a2, c, second = await connected_pair(call, plan, plan.third)
+    pair = await connected_pair(call, plan, plan.third)
+    if pair is None:
+        call.hang_up(a, b, "caller", first)
+        return
+    a2, c, second = pair
     await call.wait(plan.talk_s)
     old, kept = a.bridge, a2.bridge
     assert old is not None and kept is not None
@@ -98,7 +114,7 @@ async def attended_transfer(call: Call, plan: Plan) -> None:
     third = call.scores.add(Truth(call.scenario, b.id, b.endpoint, c.endpoint, c.endpoint, call.told_ms()))
     third.answered(pbx.told_at, c.endpoint, c.name)
     let_go(call, a, b, a2, c)
-    await call.wait(plan.talk_s)
+    await call.wait(plan.after_s or plan.talk_s)
     end_remaining(call, b, c, third)
 
 
