@@ -42,6 +42,7 @@ class Ground:
 
     def __init__(self) -> None:
         BASE.mkdir(parents=True, exist_ok=True)
+        BASE.chmod(0o755)  # PostgreSQL's own user must get through
         for number in range(BLOCKS):
             guard = open(BASE / f"block-{number}.lock", "a")  # noqa: SIM115 -- held until the process ends
             try:
