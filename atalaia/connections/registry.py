@@ -118,7 +118,8 @@ class Registry:
             # Pydantic's own text shows the values, which may be secrets: name the fields only.
             wrong = ", ".join(str(one["loc"][0]) for one in error.errors() if one["loc"])
             raise ConfigError(
-                f"The settings of the connection “{row.name}” are not valid any more ({wrong}). Correct and save them."
+                f"The settings of the connection “{row.name}” are not valid any more ({wrong}). "
+                "Correct and save them."
             ) from None
         return Configured(
             row.id, row.connector, row.name, settings, row.desired, row.created_ms, row.changed_ms

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, Row, func, select, text
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.errors import Fenced
+from atalaia.events.fit import dump_json, fit, fit_json, fit_ms
 from atalaia.events.model import Appended, Event, Fact, Heard
 from atalaia.events.policy import Keep, Policies
 from atalaia.store.bell import LOG
@@ -22,6 +22,9 @@ from atalaia.store.store import Store, ring_after, serialise
 from atalaia.store.tables import FACT, HEARD, events, events_seen, leases
 
 _MINUTE = 60_000
+_TYPE, _KEY, _DEDUPE = 120, 200, 200  # characters, as the tables have them
+FACT_SCOPE = "fact:"  # how scopes of facts begin in `events_seen`
+_COUNTED_AS = {Keep.KEEP: "kept", Keep.COUNT: "counted", Keep.DROP: "dropped"}
 _COLUMNS = tuple(column.name for column in events.columns)
 
 
@@ -51,7 +54,7 @@ class _Batch:
     now_ms: int
     rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     seen: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
-    counts: Counter[tuple[str, str, int, str]] = field(default_factory=Counter[tuple[str, str, int, str]])
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
 
 
 class EventLog:
@@ -125,9 +128,9 @@ def append_heard(
     """Append heard events of several sources in `tx`; the caller has checked the epochs."""
     serialise(tx)
     batch = _Batch(to_ms(ambient.clock.now()))
-    known = seen(tx, [(s.connection, h.dedupe) for s, heard in batches for h in heard if h.dedupe])
-    wanted = sum(len(heard) for _, heard in batches)
-    first = allocate(tx, "events", wanted)
+    asked = [(s.connection, fit(h.dedupe, _DEDUPE)) for s, heard in batches for h in heard if h.dedupe]
+    known = seen(tx, asked)
+    first = allocate(tx, "events", sum(len(heard) for _, heard in batches))
     answers = [
         [_take(batch, known, ambient, policies.of(one.type), source, one, first) for one in heard]
         for source, heard in batches
@@ -145,31 +148,45 @@ def _take(
     one: Heard,
     first: int,
 ) -> Appended:
-    minute = batch.now_ms - batch.now_ms % _MINUTE
-    if one.dedupe is not None and (before := known.get((source.connection, one.dedupe))) is not None:
-        batch.counts[source.connection, one.type, minute, "duplicate"] += 1
+    connection = source.connection
+    kind = fit(one.type, _TYPE)
+    dedupe = fit(one.dedupe, _DEDUPE) if one.dedupe else None
+    if dedupe is not None and (before := known.get((connection, dedupe))) is not None:
+        batch.counts[connection, kind, "duplicate"] += 1
         return Appended(before, duplicate=True)
     seq = first + len(batch.rows) if keep is Keep.KEEP else 0
-    column = {Keep.KEEP: "kept", Keep.COUNT: "counted", Keep.DROP: "dropped"}[keep]
-    batch.counts[source.connection, one.type, minute, column] += 1
-    if one.dedupe is not None:
-        known[source.connection, one.dedupe] = seq
-        batch.seen.append((source.connection, one.dedupe, seq, batch.now_ms))
+    batch.counts[connection, kind, _COUNTED_AS[keep]] += 1
+    if dedupe is not None:
+        known[connection, dedupe] = seq
+        batch.seen.append((connection, dedupe, seq, batch.now_ms))
     if keep is Keep.KEEP:
         batch.rows.append(
             (
-                seq, ambient.ids.new(), HEARD, one.type, one.key, source.connection, one.occurred_ms,
-                batch.now_ms, None, source.epoch or 0, one.late, one.body,
+                seq, ambient.ids.new(), HEARD, kind, fit(one.key, _KEY), connection, fit_ms(one.occurred_ms),
+                batch.now_ms, None, source.epoch or 0, one.late, fit_json(one.body),
             )
         )  # fmt: skip
     return Appended(seq)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFact:
+    """A fact whose data proved to be JSON-able: encoding it cannot fail any more when it is written."""
+
+    fact: Fact
+    body: str
+
+
+def encode(fact: Fact) -> EncodedFact:
+    """Encode a fact's data. Errors: `TypeError` or `ValueError` when it is not JSON-able."""
+    return EncodedFact(fact, dump_json(dict(fact.data)))
 
 
 def append_facts(
     tx: Connection,
     ambient: Ambient,
     producer: str,
-    facts: Iterable[Fact],
+    facts: Iterable[Fact | EncodedFact],
     *,
     connection: str = "",
     epoch: int = 0,
@@ -178,29 +195,30 @@ def append_facts(
 
     producer: names the reaction or part; its facts' `dedupe` values are unique within it.
     """
-    wanted = list(facts)
+    wanted = [one if isinstance(one, EncodedFact) else encode(one) for one in facts]
     if not wanted:
         return []
     serialise(tx)
-    scope = f"fact:{producer}:{connection}"
+    scope = f"{FACT_SCOPE}{producer}:{connection}"
     batch = _Batch(to_ms(ambient.clock.now()))
-    known = seen(tx, [(scope, fact.dedupe) for fact in wanted if fact.dedupe])
+    known = seen(tx, [(scope, fit(one.fact.dedupe, _DEDUPE)) for one in wanted if one.fact.dedupe])
     first = allocate(tx, "events", len(wanted))
     answers: list[Appended] = []
-    minute = batch.now_ms - batch.now_ms % _MINUTE
-    for fact in wanted:
-        if fact.dedupe is not None and (before := known.get((scope, fact.dedupe))) is not None:
+    for fact, body in ((one.fact, one.body) for one in wanted):
+        dedupe = fit(fact.dedupe, _DEDUPE) if fact.dedupe else None
+        if dedupe is not None and (before := known.get((scope, dedupe))) is not None:
             answers.append(Appended(before, duplicate=True))
             continue
         seq = first + len(batch.rows)
-        if fact.dedupe is not None:
-            known[scope, fact.dedupe] = seq
-            batch.seen.append((scope, fact.dedupe, seq, batch.now_ms))
-        batch.counts[connection, fact.type, minute, "kept"] += 1
+        if dedupe is not None:
+            known[scope, dedupe] = seq
+            batch.seen.append((scope, dedupe, seq, batch.now_ms))
+        kind = fit(fact.type, _TYPE)
+        batch.counts[connection, kind, "kept"] += 1
         batch.rows.append(
             (
-                seq, ambient.ids.new(), FACT, fact.type, fact.key, connection, fact.occurred_ms, batch.now_ms,
-                fact.cause_seq, epoch, fact.late, orjson.dumps(dict(fact.data)).decode(),
+                seq, ambient.ids.new(), FACT, kind, fit(fact.key, _KEY), connection,
+                fit_ms(fact.occurred_ms), batch.now_ms, fact.cause_seq, epoch, fact.late, body,
             )
         )  # fmt: skip
         answers.append(Appended(seq))
@@ -211,11 +229,16 @@ def append_facts(
 def _write_batch(tx: Connection, batch: _Batch) -> None:
     insert_rows(tx, events, _COLUMNS, batch.rows)
     insert_rows(tx, events_seen, ("scope", "dedupe", "seq", "recorded_ms"), batch.seen)
-    per_minute: dict[tuple[str, str, int], dict[str, int]] = {}
-    for (connection, kind, minute, column), number in batch.counts.items():
-        per_minute.setdefault((connection, kind, minute), {})[column] = number
-    for (connection, kind, minute), numbers in sorted(per_minute.items()):
-        tx.execute(_COUNT, _count_row(connection, kind, minute, numbers))
+    minute = batch.now_ms - batch.now_ms % _MINUTE
+    numbers: dict[tuple[str, str], dict[str, int]] = {}
+    for (connection, kind, column), number in batch.counts.items():
+        numbers.setdefault((connection, kind), {})[column] = number
+    if numbers:
+        # In one order everywhere, so that two workers never wait for each other's rows in a circle.
+        rows = [
+            _count_row(connection, kind, minute, got) for (connection, kind), got in sorted(numbers.items())
+        ]
+        tx.execute(_COUNT, rows)
     if batch.rows:
         ring_after(tx, LOG)
 
@@ -244,13 +267,13 @@ _COUNT = text(
 def _fenced(tx: Connection, sources: set[Source]) -> dict[Source, Fenced]:
     """Answer the sources whose epoch is no longer the lease's.
 
-    The share lock keeps a take-over from slipping between this look and our commit.
+    The lock keeps a take-over from slipping between this look and our commit; see `leases.check`.
     """
     leased = [source for source in sources if source.epoch is not None]
     if not leased:
         return {}
     query = select(leases.c.name, leases.c.epoch).where(leases.c.name.in_([s.lease for s in leased]))
-    query = query.order_by(leases.c.name).with_for_update(read=True)
+    query = query.order_by(leases.c.name).with_for_update(read=True, key_share=True)
     current = {row.name: row.epoch for row in tx.execute(query)}
     return {
         source: Fenced(_newer(source, current.get(source.lease)))

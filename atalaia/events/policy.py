@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -30,9 +30,18 @@ class Policies:
 
     declared: Mapping[str, Mapping[str, Keep]]
     overrides: Mapping[tuple[str, str], Keep]
+    _known: dict[str, Keep] = field(default_factory=dict[str, Keep], init=False, repr=False, compare=False)
 
     def of(self, event_type: str) -> Keep:
         """Answer what to do with a heard event; what nobody declared is kept."""
+        known = self._known.get(event_type)
+        if known is None:
+            known = self._find(event_type)
+            if len(self._known) < 10_000:  # upstreams may invent types without end
+                self._known[event_type] = known
+        return known
+
+    def _find(self, event_type: str) -> Keep:
         connector, _, name = event_type.partition(".")
         chosen = _longest(name, ((p, k) for (c, p), k in self.overrides.items() if c == connector))
         if chosen is None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, insert, select, update
 
+from atalaia.errors import AtalaiaError
+from atalaia.events.fit import fit_text
 from atalaia.events.log import head, read_after, read_event
 from atalaia.events.model import Event
 from atalaia.store.leases import Lease, check
 from atalaia.store.tables import cursors, parked
-from atalaia.store.upsert import upsert
 
 log = structlog.get_logger(__name__)
 
 PAGE = 400
+ERROR_CHARS_MAX = 2000
+
+
+class Moved(AtalaiaError):
+    """Somebody else moved the cursor meanwhile; what was done from the old place is undone."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +51,29 @@ def read_cursor(tx: Connection, reaction: str) -> int:
     return tx.scalar(select(cursors.c.seq).where(cursors.c.reaction == reaction)) or 0
 
 
-def save_cursor(tx: Connection, reaction: str, seq: int, lease: Lease | None, now_ms: int) -> None:
-    """Move the cursor. Errors: `Fenced` when another worker runs the reaction now."""
+def save_cursor(
+    tx: Connection, reaction: str, seq: int, lease: Lease | None, now_ms: int, *, before: int
+) -> None:
+    """Move the cursor from `before` to `seq`.
+
+    Errors: `Fenced` when another worker runs the reaction now; `Moved` when the cursor is not at `before`.
+    """
     epoch = 0
     if lease is not None:
         check(tx, lease.name, lease.epoch)
         epoch = lease.epoch
     row = {"reaction": reaction, "seq": seq, "epoch": epoch, "changed_ms": now_ms}
-    upsert(tx, cursors, row, ("reaction",))
+    here = (cursors.c.reaction == reaction, cursors.c.seq == before)
+    if tx.execute(update(cursors).where(*here).values(row)).rowcount:
+        return
+    if before or tx.scalar(select(cursors.c.seq).where(cursors.c.reaction == reaction)) is not None:
+        raise Moved(f"The cursor of {reaction} is not at {before} any more.")
+    tx.execute(insert(cursors).values(row))
 
 
 def park(tx: Connection, reaction: str, event: Event, error: BaseException, now_ms: int) -> None:
     """Put an event aside with the reason, so that the others can go on."""
-    said = f"{type(error).__name__}: {error}"[:2000]
+    said = _said(error)
     log.error("event.parked", reaction=reaction, seq=event.seq, type=event.type, error=said)
     row = {
         "reaction": reaction, "seq": event.seq, "key": event.key, "error": said, "state": "parked",
@@ -65,17 +82,34 @@ def park(tx: Connection, reaction: str, event: Event, error: BaseException, now_
     tx.execute(insert(parked).values(row))
 
 
-def asked_again(tx: Connection, reaction: str) -> list[tuple[int, Event]]:
-    """Answer the parked events which a person asked to try again, as (parked id, event)."""
+@dataclass(frozen=True)
+class Again:
+    """A parked event which a person asked to try again; without `event` when the log has it no more."""
+
+    parked: int
+    event: Event | None
+
+    @property
+    def gone(self) -> Exception:
+        """What to say when there is no event."""
+        return LookupError("The event is not in the log any more.")
+
+
+def asked_again(tx: Connection, reaction: str) -> list[Again]:
+    """Answer the parked events which a person asked to try again, oldest first."""
     query = select(parked.c.id, parked.c.seq).where(parked.c.state == "again", parked.c.reaction == reaction)
-    found = [(row.id, read_event(tx, row.seq)) for row in tx.execute(query.order_by(parked.c.seq))]
-    return [(identity, event) for identity, event in found if event is not None]
+    rows = tx.execute(query.order_by(parked.c.seq).limit(PAGE)).all()
+    return [Again(row.id, read_event(tx, row.seq)) for row in rows]
 
 
 def settle(tx: Connection, identity: int, now_ms: int, error: BaseException | None) -> None:
     """Note what became of a parked event that was tried again."""
     if error is None:
-        change = {"state": "settled", "settled_ms": now_ms}
+        change: dict[str, Any] = {"state": "settled", "settled_ms": now_ms}
     else:
-        change = {"state": "parked", "error": f"{type(error).__name__}: {error}"[:2000], "parked_ms": now_ms}
+        change = {"state": "parked", "error": _said(error), "parked_ms": now_ms}
     tx.execute(update(parked).where(parked.c.id == identity).values(change))
+
+
+def _said(error: BaseException) -> str:
+    return fit_text(f"{type(error).__name__}: {error}", ERROR_CHARS_MAX)

@@ -8,10 +8,20 @@ from sqlalchemy import Connection, delete
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
-from atalaia.errors import Fenced
+from atalaia.errors import Fenced, StoreUnavailable
 from atalaia.events.model import Event
-from atalaia.reactions.cursor import Page, asked_again, park, read_cursor, read_page, save_cursor, settle
+from atalaia.reactions.cursor import (
+    Again,
+    Page,
+    asked_again,
+    park,
+    read_cursor,
+    read_page,
+    save_cursor,
+    settle,
+)
 from atalaia.reactions.projection import Matcher, Projection
+from atalaia.store.failure import in_transaction, unavailable
 from atalaia.store.leases import Lease
 from atalaia.store.store import Store
 from atalaia.store.tables import FACT, cursors, parked
@@ -26,36 +36,38 @@ class Folding:
         self._store = store
         self._ambient = ambient
         self._wants = Matcher(projection.types)
-        self._cursor: int | None = None
+        self._family = None if getattr(projection, "heard", False) else FACT
         self._lease: Lease | None = None
 
     def begin(self, lease: Lease | None) -> None:
         """Start over from the saved cursor, under this lease (None: nobody else can be running)."""
         self._lease = lease
-        self._cursor = None
 
     async def turn(self) -> bool:
-        """Fold one page. Errors: `Fenced`, `StoreUnavailable`."""
-        page, again = await self._store.read(self._read)
-        if page.upto == self._cursor and not again:
+        """Fold one page. Errors: `Fenced`, `Moved`, `StoreUnavailable`."""
+        cursor, page, again = await self._store.read(self._read)
+        if page.upto == cursor and not again:
             return False
         now = to_ms(self._ambient.clock.now())
 
         def work(tx: Connection) -> None:
-            for identity, event in again:
-                settle(tx, identity, now, self._try(tx, [event]))
+            save_cursor(tx, self.name, page.upto, self._lease, now, before=cursor)
+            for one in again:
+                settle(tx, one.parked, now, self._try(tx, [one.event]) if one.event else one.gone)
             self._fold(tx, page.events, now)
-            save_cursor(tx, self.name, page.upto, self._lease, now)
 
         await self._store.write(work)
-        self._cursor = page.upto
         return page.more
 
-    def _read(self, tx: Connection) -> tuple[Page, list[tuple[int, Event]]]:
-        if self._cursor is None:
-            self._cursor = read_cursor(tx, self.name)
-        family = None if getattr(self._projection, "heard", False) else FACT
-        return read_page(tx, self._cursor, family=family, wants=self._wants), asked_again(tx, self.name)
+    async def idle(self) -> bool:
+        """Answer whether a turn would find nothing to do."""
+        cursor, page, again = await self._store.read(self._read)
+        return page.upto == cursor and not again
+
+    def _read(self, tx: Connection) -> tuple[int, Page, list[Again]]:
+        cursor = read_cursor(tx, self.name)
+        page = read_page(tx, cursor, family=self._family, wants=self._wants)
+        return cursor, page, asked_again(tx, self.name)
 
     def _fold(self, tx: Connection, events: Sequence[Event], now: int) -> None:
         """Fold all at once; when that fails, one by one, so that only the bad ones are parked."""
@@ -70,10 +82,12 @@ class Folding:
         try:
             with tx.begin_nested():
                 self._projection.apply(tx, events)
-        except Fenced:
+        except (Fenced, StoreUnavailable):
             raise
-        except Exception as error:  # noqa: BLE001  # any defect parks the event, none stops the log
-            return error
+        except Exception as error:
+            if unavailable(error) is not None or not in_transaction(tx):
+                raise  # the database is at fault, not the event
+            return error  # any defect parks the event, none stops the log
         return None
 
 

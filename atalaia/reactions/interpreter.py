@@ -20,47 +20,71 @@ class Memory:
 
     def __init__(self, saved: dict[str, JsonValue] | None = None) -> None:
         self._now: dict[str, JsonValue] = dict(saved or {})
-        self._before: dict[str, JsonValue] = {}
-        self._dirty: set[str] = set()
+        self._places: dict[str, int] = {key: place for place, key in enumerate(self._now, 1)}
+        self._next_place = len(self._now) + 1
+        self._before: dict[str, tuple[JsonValue, int]] = {}
+
+    @classmethod
+    def load(cls, rows: Iterable[tuple[str, JsonValue, int]]) -> Memory:
+        """Answer a memory from saved (key, value, place), in the order of their places."""
+        memory = cls()
+        for key, value, place in rows:
+            memory._now[key] = value
+            memory._places[key] = place
+            memory._next_place = place + 1
+        return memory
 
     def get(self, key: str) -> JsonValue | None:
         return self._now.get(key)
 
     def put(self, key: str, value: JsonValue) -> None:
+        """Replace the value of `key`. None is the same as `delete`."""
+        if value is None:
+            self.delete(key)
+            return
         self._note(key)
+        if key not in self._now:
+            self._places[key] = self._next_place
+            self._next_place += 1
         self._now[key] = value
 
     def delete(self, key: str) -> None:
         if key in self._now:
             self._note(key)
             del self._now[key]
+            del self._places[key]
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Answer the keys that begin with `prefix`, in the order in which they were first put."""
         return iter([key for key in self._now if key.startswith(prefix)])
 
     def mark(self) -> None:
-        """Begin one event: `revert` goes back to here."""
+        """Begin one event: `revert` goes back to here, `changed` counts from here."""
         self._before.clear()
+
+    def changed(self) -> dict[str, tuple[JsonValue, int] | None]:
+        """Answer what changed since `mark`: key to (value, place in the order), or None when deleted."""
+        return {
+            key: (self._now[key], self._places[key]) if key in self._now else None for key in self._before
+        }
 
     def revert(self) -> None:
         """Take back every change since `mark`."""
-        for key, value in self._before.items():
+        shuffled = False
+        for key, (value, place) in self._before.items():
             if value is _ABSENT:
                 self._now.pop(key, None)
-            else:
-                self._now[key] = value
+                self._places.pop(key, None)
+                continue
+            shuffled = shuffled or self._places.get(key) != place
+            self._now[key] = value
+            self._places[key] = place
         self._before.clear()
-
-    def take_changes(self) -> dict[str, JsonValue | None]:
-        """Answer what changed since the last call; None stands for a deleted key."""
-        changes = {key: self._now.get(key) for key in self._dirty}
-        self._dirty.clear()
-        return changes
+        if shuffled:  # a deleted key came back: dicts would put it at the end
+            self._now = {key: self._now[key] for key in sorted(self._now, key=self._places.__getitem__)}
 
     def _note(self, key: str) -> None:
-        self._before.setdefault(key, self._now.get(key, _ABSENT))
-        self._dirty.add(key)
+        self._before.setdefault(key, (self._now.get(key, _ABSENT), self._places.get(key, 0)))
 
 
 _ABSENT = object()

@@ -6,37 +6,50 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
-from atalaia.events.log import append_facts
-from atalaia.events.model import Event, Fact
-from atalaia.reactions.cursor import Page, asked_again, park, read_cursor, read_page, save_cursor, settle
+from atalaia.events.fit import dump_json, fit, load_json
+from atalaia.events.log import EncodedFact, append_facts, encode
+from atalaia.events.model import Event
+from atalaia.reactions.cursor import (
+    Again,
+    Page,
+    asked_again,
+    park,
+    read_cursor,
+    read_page,
+    save_cursor,
+    settle,
+)
 from atalaia.reactions.interpreter import Interpretation, Interpreter, Memory
 from atalaia.reactions.projection import Matcher
 from atalaia.store.leases import Lease
 from atalaia.store.store import Store
 from atalaia.store.tables import HEARD, cursors, memories, parked
-from atalaia.store.upsert import upsert
+from atalaia.store.upsert import upsert_many
+
+KEY_CHARS_MAX = 200
+
+# What is saved of a key: its JSON text and its place in the order of first puts; None = deleted.
+_Saved = tuple[str, int] | None
 
 
 @dataclass
 class _Mind:
-    """One connection's interpreter with its memory and where each key stands in it."""
+    """One connection's interpreter with its memory."""
 
     interpreter: Interpreter
     memory: Memory
-    positions: dict[str, int]
-    next_position: int
 
 
 @dataclass
 class _Outcome:
-    """What one page gave."""
+    """What one page gave; everything in it is encoded, so that writing it cannot meet bad values."""
 
-    facts: dict[str, list[Fact]] = field(default_factory=dict[str, list[Fact]])
+    facts: dict[str, list[EncodedFact]] = field(default_factory=dict[str, list[EncodedFact]])
+    memory: dict[tuple[str, str], _Saved] = field(default_factory=dict[tuple[str, str], _Saved])
     bad: list[tuple[Event, Exception]] = field(default_factory=list[tuple[Event, Exception]])
     settled: list[tuple[int, Exception | None]] = field(default_factory=list[tuple[int, Exception | None]])
 
@@ -61,63 +74,79 @@ class Interpreting:
         self._minds = {}
 
     async def turn(self) -> bool:
-        """Interpret one page. Errors: `Fenced`, `StoreUnavailable`; call `begin` after either."""
-        page, again, saved = await self._store.read(self._read)
-        if page.upto == self._cursor and not again:
+        """Interpret one page; whatever it raises, the next turn starts over from what is committed.
+
+        Errors: `Fenced`, `StoreUnavailable`.
+        """
+        try:
+            return await self._turn()
+        except BaseException:
+            # The memories may be ahead of what was committed.
+            self.begin(self._lease)
+            raise
+
+    async def _turn(self) -> bool:
+        if self._cursor is None:
+            self._minds = {}
+        cursor, page, again, saved = await self._store.read(self._read)
+        if cursor != self._cursor and self._cursor is not None:
+            # Somebody moved the cursor, e.g. to fold the log again; the memories went with it.
+            self._cursor = None
+            return True
+        self._cursor = cursor
+        if page.upto == cursor and not again:
             return False
         for connection, rows in saved.items():
             self._minds[connection] = self._wake(connection, rows)
         outcome = _Outcome()
-        for identity, event in again:
-            outcome.settled.append((identity, self._take(event, outcome)))
+        for one in again:
+            outcome.settled.append((one.parked, self._take(one.event, outcome) if one.event else one.gone))
         for event in page.events:
             error = self._take(event, outcome)
             if error is not None:
                 outcome.bad.append((event, error))
-        changes = {name: mind.memory.take_changes() for name, mind in self._minds.items()}
-        await self._store.write(lambda tx: self._commit(tx, page, outcome, changes))
+        await self._store.write(lambda tx: self._commit(tx, cursor, page, outcome))
         self._cursor = page.upto
         return page.more
 
-    def _read(self, tx: Connection) -> tuple[Page, list[tuple[int, Event]], dict[str, list[Any]]]:
-        if self._cursor is None:
-            self._cursor = read_cursor(tx, self.name)
-        page = read_page(tx, self._cursor, family=HEARD, wants=self._wants)
+    async def idle(self) -> bool:
+        """Answer whether a turn would find nothing to do."""
+        cursor, page, again, _ = await self._store.read(self._read)
+        return page.upto == cursor and not again
+
+    def _read(self, tx: Connection) -> tuple[int, Page, list[Again], dict[str, list[Any]]]:
+        cursor = read_cursor(tx, self.name)
+        page = read_page(tx, cursor, family=HEARD, wants=self._wants)
         again = asked_again(tx, self.name)
-        needed = {event.connection for event in page.events} | {event.connection for _, event in again}
+        needed = {event.connection for event in page.events}
+        needed |= {one.event.connection for one in again if one.event}
         saved: dict[str, list[Any]] = {}
         for connection in needed - self._minds.keys():
             mine = (memories.c.reaction == self.name, memories.c.connection == connection)
             saved[connection] = list(tx.execute(select(memories).where(*mine).order_by(memories.c.position)))
-        return page, again, saved
+        return cursor, page, again, saved
 
     def _wake(self, connection: str, rows: Iterable[Any]) -> _Mind:
-        values: dict[str, Any] = {}
-        positions: dict[str, int] = {}
-        for row in rows:
-            values[row.key] = orjson.loads(row.value)
-            positions[row.key] = row.position
-        memory = Memory(values)
-        following = max(positions.values(), default=0) + 1
-        return _Mind(self._interpretation.make(connection, memory), memory, positions, following)
+        memory = Memory.load((row.key, load_json(row.value), row.position) for row in rows)
+        return _Mind(self._interpretation.make(connection, memory), memory)
 
     def _take(self, event: Event, outcome: _Outcome) -> Exception | None:
         mind = self._minds[event.connection]
         mind.memory.mark()
         try:
-            facts = list(mind.interpreter.take(event))
+            facts = [encode(fact) for fact in mind.interpreter.take(event)]
+            saved = {key: _encode(key, change) for key, change in mind.memory.changed().items()}
         except Exception as error:  # noqa: BLE001  # any defect parks the event, none stops the log
             mind.memory.revert()
             return error
+        outcome.memory.update({(event.connection, key): change for key, change in saved.items()})
         if facts:
             outcome.facts.setdefault(event.connection, []).extend(facts)
         return None
 
-    def _commit(
-        self, tx: Connection, page: Page, outcome: _Outcome, changes: Mapping[str, Mapping[str, Any]]
-    ) -> None:
+    def _commit(self, tx: Connection, cursor: int, page: Page, outcome: _Outcome) -> None:
         now = to_ms(self._ambient.clock.now())
-        save_cursor(tx, self.name, page.upto, self._lease, now)
+        save_cursor(tx, self.name, page.upto, self._lease, now, before=cursor)
         epoch = self._lease.epoch if self._lease else 0
         for connection, facts in outcome.facts.items():
             append_facts(tx, self._ambient, self.name, facts, connection=connection, epoch=epoch)
@@ -125,28 +154,35 @@ class Interpreting:
             park(tx, self.name, event, error, now)
         for identity, error in outcome.settled:
             settle(tx, identity, now, error)
-        for connection, changed in changes.items():
-            self._save(tx, connection, changed)
+        self._save(tx, outcome.memory)
 
-    def _save(self, tx: Connection, connection: str, changed: Mapping[str, Any]) -> None:
-        mind = self._minds[connection]
-        gone = [key for key, value in changed.items() if value is None]
+    def _save(self, tx: Connection, changes: Mapping[tuple[str, str], _Saved]) -> None:
+        gone = [{"c": connection, "k": key} for (connection, key), saved in changes.items() if saved is None]
         if gone:
-            mine = (memories.c.reaction == self.name, memories.c.connection == connection)
-            tx.execute(delete(memories).where(*mine, memories.c.key.in_(gone)))
-        for key in gone:
-            mind.positions.pop(key, None)
-        for key, value in changed.items():
-            if value is None:
-                continue
-            if key not in mind.positions:
-                mind.positions[key] = mind.next_position
-                mind.next_position += 1
-            row = {
-                "reaction": self.name, "connection": connection, "key": key,
-                "value": orjson.dumps(value).decode(), "position": mind.positions[key],
-            }  # fmt: skip
-            upsert(tx, memories, row, ("reaction", "connection", "key"))
+            mine = (
+                memories.c.reaction == self.name,
+                memories.c.connection == bindparam("c"),
+                memories.c.key == bindparam("k"),
+            )
+            tx.execute(delete(memories).where(*mine), gone)
+        rows = [
+            {
+                "reaction": self.name,
+                "connection": connection,
+                "key": key,
+                "value": saved[0],
+                "position": saved[1],
+            }
+            for (connection, key), saved in changes.items()
+            if saved is not None
+        ]
+        upsert_many(tx, memories, rows, ("reaction", "connection", "key"))
+
+
+def _encode(key: str, change: tuple[Any, int] | None) -> _Saved:
+    if fit(key, KEY_CHARS_MAX) != key:
+        raise ValueError(f"A memory's key has at most {KEY_CHARS_MAX} plain characters.")
+    return None if change is None else (dump_json(change[0]), change[1])
 
 
 def forget(tx: Connection, name: str) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
 import structlog
 from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
 from atalaia.errors import Fenced, StoreUnavailable
+from atalaia.reactions.cursor import Moved
 from atalaia.reactions.folding import Folding
 from atalaia.reactions.interpreting import Interpreting
 from atalaia.store.bell import LOG
@@ -36,23 +36,25 @@ class Runner:
         self._store = store
         self._ambient = ambient
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running: set[asyncio.Task[None]] = set()  # also those that were told to end
         ownership.watch(Watch(PREFIX, self._candidates, self._gained, self._lost))
 
     async def stop(self) -> None:
         """End all loops; what they had not committed will be folded again."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
 
     def _candidates(self, _: Connection) -> list[str]:
         return list(self.reactions)
 
     def _gained(self, lease: Lease) -> None:
-        self._tasks[lease.name] = asyncio.create_task(
-            self._loop(self.reactions[lease.name], lease), name=lease.name
-        )
+        task = asyncio.create_task(self._loop(self.reactions[lease.name], lease), name=lease.name)
+        self._tasks[lease.name] = task
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def _lost(self, name: str) -> None:
         if (task := self._tasks.pop(name, None)) is not None:
@@ -64,29 +66,39 @@ class Runner:
             rung = self._store.bell.count(LOG)
             try:
                 more = await reaction.turn()
-            except Fenced:
-                return
-            except StoreUnavailable as error:
-                log.warning("reaction.store_unavailable", reaction=reaction.name, error=str(error))
-                reaction.begin(lease)  # what is in memory may be ahead of what was committed
-                await self._ambient.clock.sleep(POLL_S)
+            except Moved:
+                more = True
+            except (Fenced, StoreUnavailable) as error:
+                # When the lease is truly gone the next beat ends this loop; until then it may not write.
+                log.warning("reaction.waits", reaction=reaction.name, error=str(error))
+                await self._pause(reaction, lease)
                 continue
             except Exception:
                 # A defect outside of any single event: stay loud, do not spin, lose nothing.
                 log.exception("reaction.failed", reaction=reaction.name)
-                reaction.begin(lease)
-                await self._ambient.clock.sleep(POLL_S)
+                await self._pause(reaction, lease)
                 continue
             if not more:
                 await self._store.bell.wait(LOG, rung, at_most_s=POLL_S)
 
+    async def _pause(self, reaction: Reaction, lease: Lease) -> None:
+        reaction.begin(lease)  # what is in memory may be ahead of what was committed
+        await self._ambient.clock.sleep(POLL_S)
+
 
 async def catch_up(reactions: Sequence[Reaction]) -> None:
-    """Turn these reactions until none finds anything new: for replays, tests and commands."""
-    busy = True
-    while busy:
-        busy = False
-        for reaction in reactions:
-            with suppress(Fenced):
+    """Turn these reactions until none finds anything new: for replays, tests and commands.
+
+    Errors: `StoreUnavailable`. A reaction whose lease is lost is left alone.
+    """
+    left = list(reactions)
+    while left:
+        for reaction in list(left):
+            try:
                 while await reaction.turn():
-                    busy = True
+                    pass
+            except Fenced:
+                left.remove(reaction)
+        # What one appended may wake another, also one that had its turn already.
+        if all([await reaction.idle() for reaction in left]):
+            return

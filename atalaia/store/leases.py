@@ -66,8 +66,13 @@ def release(tx: Connection, held: Iterable[Lease], owner: str) -> None:
 
 
 def check(tx: Connection, name: str, epoch: int) -> None:
-    """Refuse to go on in this transaction when `epoch` is no longer current. Errors: `Fenced`."""
-    query = select(leases.c.epoch).where(leases.c.name == name).with_for_update(read=True)
+    """Refuse to go on in this transaction when `epoch` is no longer current. Errors: `Fenced`.
+
+    The key-share lock holds a take-over back until we have committed, but not the owner's own renewal:
+    a plain share lock would, and then renewal and appends can wait for each other in a circle.
+    """
+    query = select(leases.c.epoch).where(leases.c.name == name)
+    query = query.with_for_update(read=True, key_share=True)
     current = tx.scalar(query)
     if current != epoch:
         raise Fenced(f"{name} is owned by a newer worker (epoch {current}, ours was {epoch}).")

@@ -9,31 +9,16 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from atalaia.errors import ConfigError, StoreUnavailable
-from atalaia.store.postgres import PostgresStore
+from atalaia.errors import ConfigError
 from atalaia.store.sqlite import SqliteStore
 
 _FOLDER = Path(__file__).parent / "migrations"
-_MIGRATION_LOCK = 0x41746C62
 
 
 def migrate_sqlite(store: SqliteStore) -> None:
     """Migrate the file this process holds the lock of."""
     with store.engine.connect() as connection, connection.begin():
         upgrade(connection)
-
-
-async def migrate_postgres(store: PostgresStore) -> None:
-    """Migrate the shared database; workers that start together wait for the first.
-
-    Errors: `StoreUnavailable` when the server does not answer.
-    """
-    try:
-        async with store.engine.begin() as connection:
-            await connection.execute(text("select pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
-            await connection.run_sync(upgrade)
-    except OSError as error:
-        raise StoreUnavailable(f"PostgreSQL did not answer at start ({error}).") from error
 
 
 def upgrade(connection: Connection) -> None:

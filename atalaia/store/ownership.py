@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from atalaia.clock import to_ms
 from atalaia.errors import StoreUnavailable
 from atalaia.store.bell import LEASES
 from atalaia.store.leases import Lease, claim, release, renew
-from atalaia.store.store import Store, database_ms
+from atalaia.store.store import Store, database_ms, ring_after
 from atalaia.store.tables import leases, workers
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 TTL_S = 10.0
 BEAT_S = 2.5
 SAFETY_S = 2.0
+LOOK_S = 0.25
 MOST_PER_BEAT = 20  # a take-over must not become a login storm
 
 
@@ -75,20 +77,33 @@ class Ownership:
 
     async def run(self) -> None:
         """Beat until cancelled; then hand everything back."""
+        fence = asyncio.create_task(self._fence_in_time())
         try:
             while True:
                 rung = self.store.bell.count(LEASES)
                 await self._beat_or_fence()
                 await self.store.bell.wait(LEASES, rung, at_most_s=BEAT_S)
         finally:
+            fence.cancel()
             await self._hand_back()
 
     async def _beat_or_fence(self) -> None:
         try:
-            await self.beat()
-        except StoreUnavailable as error:
+            # A beat that hangs in a frozen database is given up; real time, like the database's own.
+            await asyncio.wait_for(self.beat(), TTL_S)
+        except (StoreUnavailable, TimeoutError) as error:
             log.warning("lease.beat_failed", error=str(error))
+        except Exception:
+            # A defect must not end the beats of everything this worker owns; it stays loud.
+            log.exception("lease.beat_defect")
         self.fence_if_late()
+
+    async def _fence_in_time(self) -> None:
+        """Let go in time even while a beat hangs."""
+        while True:
+            left = self._last_ok + TTL_S - SAFETY_S - self._ambient.clock.monotonic()
+            await self._ambient.clock.sleep(max(left, LOOK_S))
+            self.fence_if_late()
 
     def fence_if_late(self) -> None:
         """Drop everything when the last good beat is so old that somebody else may own it."""
@@ -130,7 +145,8 @@ class Ownership:
             names = set(watch.candidates(tx))
             share = ceil(len(names) / max(alive, 1))
             wanted = [lease for lease in kept if lease.name in names]
-            surplus = [lease for lease in kept if lease.name not in names] + wanted[share:]
+            # What is too much goes as slowly as others take it, or it lies idle meanwhile.
+            surplus = [lease for lease in kept if lease.name not in names] + wanted[share:][:MOST_PER_BEAT]
             release(tx, surplus, self.worker)
             room = min(MOST_PER_BEAT, share - len(wanted[:share]))
             free = names - {lease.name for lease in kept}
@@ -175,6 +191,7 @@ class Ownership:
 
     def _leave(self, tx: Connection, held: list[Lease]) -> None:
         release(tx, held, self.worker)
+        ring_after(tx, LEASES)
         gone = database_ms(tx, to_ms(self._ambient.clock.now()))
         tx.execute(update(workers).where(workers.c.id == self.worker).values(gone_ms=gone))
 

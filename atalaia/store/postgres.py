@@ -9,16 +9,23 @@ from typing import Any, Literal, TypeVar, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
-from atalaia.errors import StoreUnavailable
+from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.store.bell import Bell
+from atalaia.store.failure import unavailable
+from atalaia.store.migrate import upgrade
 from atalaia.store.store import Work
 
 T = TypeVar("T")
 CHANNEL = "atalaia"
 RELISTEN_S = 2.0
+MIGRATION_LOCK = 0x41746C62
+CONNECT_S = 10.0
+COMMAND_S = 60.0
 
 
 class PostgresStore:
@@ -30,7 +37,17 @@ class PostgresStore:
         self.url = url
         self.bell = Bell()
         self.engine: AsyncEngine = create_async_engine(
-            url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, pool_timeout=30
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_timeout=30,
+            # A server that froze or a path that swallows packets must not hold us for ever.
+            connect_args={"timeout": CONNECT_S, "command_timeout": COMMAND_S},
+        )
+        # One snapshot for all statements of a read, as SQLite gives it.
+        self._reading = self.engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         self._listener: asyncio.Task[None] | None = None
 
@@ -42,25 +59,23 @@ class PostgresStore:
         try:
             async with self.engine.connect() as connection, connection.begin():
                 result, rings = await connection.run_sync(_run, work)
-        except (OSError, OperationalError, InterfaceError, asyncpg.PostgresConnectionError) as error:
-            raise _unavailable(error) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise _unavailable(error) from error
-            raise
+        except _FAILURES as error:
+            known = _unavailable(error)
+            if known is None:
+                raise
+            raise known from error
         self.bell.ring(rings)
         return result
 
     async def read(self, work: Work[T]) -> T:
         try:
-            async with self.engine.connect() as connection:
+            async with self._reading.connect() as connection:
                 return await connection.run_sync(work)
-        except (OSError, OperationalError, InterfaceError, asyncpg.PostgresConnectionError) as error:
-            raise _unavailable(error) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise _unavailable(error) from error
-            raise
+        except _FAILURES as error:
+            known = _unavailable(error)
+            if known is None:
+                raise
+            raise known from error
 
     async def close(self) -> None:
         if self._listener is not None:
@@ -111,5 +126,39 @@ def _set(event: asyncio.Event, _connection: Any) -> None:
     event.set()
 
 
-def _unavailable(error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable(f"PostgreSQL did not answer ({type(error).__name__}). It is tried again.")
+_FAILURES = (OSError, DBAPIError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def _unavailable(error: BaseException) -> StoreUnavailable | None:
+    if isinstance(error, OSError):  # cannot connect, or no answer in time
+        return StoreUnavailable(f"PostgreSQL did not answer ({type(error).__name__}). It is tried again.")
+    return unavailable(error)
+
+
+async def open_postgres(url: str) -> PostgresStore:
+    """Migrate the database and open it.
+
+    Errors: `StoreUnavailable` when the server does not answer; `ConfigError` when it refuses us, or when
+        the database is newer than this version.
+    """
+    await migrate_postgres(url)
+    store = PostgresStore(url)
+    store.start()
+    return store
+
+
+async def migrate_postgres(url: str) -> None:
+    """Migrate the shared database; workers that start together wait for the first, however long it takes."""
+    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": CONNECT_S})
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("select pg_advisory_xact_lock(:n)"), {"n": MIGRATION_LOCK})
+            await connection.run_sync(upgrade)
+    except _FAILURES as error:
+        state = str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
+        if state.startswith(("28", "3D", "42501")):  # password, no such database, no right to create tables
+            said = getattr(error, "orig", error)
+            raise ConfigError(f"PostgreSQL refused: {said}. Correct database_url or the rights.") from error
+        raise _unavailable(error) or error from error
+    finally:
+        await engine.dispose()

@@ -10,16 +10,18 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.store.bell import Bell
+from atalaia.store.failure import in_transaction, is_broken, unavailable
 from atalaia.store.store import Work
 
 T = TypeVar("T")
@@ -41,10 +43,10 @@ class SqliteStore:
 
     dialect: Literal["sqlite", "postgresql"] = "sqlite"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, exclusive: bool = True) -> None:
         self.path = path
         self.bell = Bell()
-        self._lock_fd = _lock(path)
+        self._lock_fd = _lock(path) if exclusive else None
         self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._writer = _engine(path, pool=NullPool)
         self._reader = _engine(path, pool=QueuePool, pool_size=READERS, max_overflow=0)
@@ -67,14 +69,19 @@ class SqliteStore:
         return await unit.done
 
     async def read(self, work: Work[T]) -> T:
+        if self._closed:
+            raise StoreUnavailable("The store is closed.")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     def _read(self, work: Work[T]) -> T:
         try:
             with self._reader.connect() as tx:
                 return work(tx)
-        except OperationalError as error:
-            raise _unavailable(error) from error
+        except DBAPIError as error:
+            known = unavailable(error)
+            if known is None:
+                raise
+            raise known from error
 
     async def close(self) -> None:
         if self._closed:
@@ -85,17 +92,26 @@ class SqliteStore:
         self._readers.shutdown(wait=True)
         self._writer.dispose()
         self._reader.dispose()
-        os.close(self._lock_fd)
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
 
     # The writer's thread.
 
     def _run(self) -> None:
-        with self._writer.connect() as tx:
-            while (unit := self._units.get()) is not None:
-                batch, last = self._gather(unit)
-                self._commit(tx, batch)
-                if last:
-                    return
+        tx: Connection | None = None
+        last = False
+        while not last and (unit := self._units.get()) is not None:
+            batch, last = self._gather(unit)
+            rings: set[str] = set()
+            try:
+                tx = tx or self._writer.connect()
+                rings = _commit(tx, batch)
+            except BaseException as error:  # noqa: BLE001  # whatever it was, the callers must hear of it
+                _blame(batch, error)
+                if tx is not None and (tx.in_transaction() or is_broken(error)):
+                    tx = _drop(tx)
+            self._answer(batch, rings)
+        _drop(tx)
 
     def _gather(self, first: _Unit) -> tuple[list[_Unit], bool]:
         batch = [first]
@@ -108,18 +124,6 @@ class SqliteStore:
                 return batch, True
             batch.append(unit)
         return batch, False
-
-    def _commit(self, tx: Connection, batch: list[_Unit]) -> None:
-        tx.info.pop("rings", None)
-        try:
-            with tx.begin():
-                for unit in batch:
-                    _run_unit(tx, unit, alone=len(batch) == 1)
-        except BaseException as error:  # noqa: BLE001  # whatever it was, the callers must hear of it
-            known = _translate(error)
-            for unit in batch:
-                unit.error = unit.error or known
-        self._answer(batch, tx.info.pop("rings", set()))
 
     def _answer(self, batch: list[_Unit], rings: set[str]) -> None:
         loops = {unit.loop for unit in batch}
@@ -140,28 +144,47 @@ class SqliteStore:
         self.bell.ring(rings)
 
 
+def _commit(tx: Connection, batch: list[_Unit]) -> set[str]:
+    """Run all units in one transaction; answer which topics ring."""
+    tx.info.pop("rings", None)
+    with tx.begin():
+        for unit in batch:
+            _run_unit(tx, unit, alone=len(batch) == 1)
+    return tx.info.pop("rings", set())
+
+
 def _run_unit(tx: Connection, unit: _Unit, *, alone: bool) -> None:
     """Run one unit so that its failure undoes only itself; alone, the transaction itself does that."""
     if alone:
         unit.result = unit.work(tx)
         return
+    nested = tx.begin_nested()
     try:
-        with tx.begin_nested():
-            unit.result = unit.work(tx)
-    except OperationalError:
-        raise  # disk full, database away: nobody in this batch was served
-    except BaseException as error:  # noqa: BLE001  # it is raised again where the caller waits
-        unit.error = _translate(error)
+        unit.result = unit.work(tx)
+        nested.commit()
+    except BaseException as error:
+        if unavailable(error) is not None or not in_transaction(tx):
+            raise  # disk full, file gone: nobody in this batch was served
+        nested.rollback()
+        unit.error = error
 
 
-def _translate(error: BaseException) -> BaseException:
-    return _unavailable(error) if isinstance(error, OperationalError) else error
+def _blame(batch: list[_Unit], error: BaseException) -> None:
+    """The transaction is undone: each unit hears its own error, or else that nothing was written."""
+    known = unavailable(error)
+    if known is None and len(batch) > 1:
+        known = StoreUnavailable(f"The transaction was undone ({type(error).__name__}). It is tried again.")
+    for unit in batch:
+        unit.error = unit.error or known or error
+        if unit.error is not error and unit.error.__cause__ is None:
+            unit.error.__cause__ = error
 
 
-def _unavailable(error: DBAPIError) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"The database file could not be used: {error.orig}. Check disk space and rights."
-    )
+def _drop(tx: Connection | None) -> None:
+    """Give up a connection that may be in a strange state; the next batch opens its own."""
+    if tx is not None:
+        with suppress(Exception):
+            tx.close()
 
 
 def _engine(path: Path, **pool: Any) -> Engine:
@@ -173,16 +196,20 @@ def _engine(path: Path, **pool: Any) -> Engine:
     def on_connect(raw: sqlite3.Connection, _: object) -> None:
         raw.isolation_level = None  # we say BEGIN IMMEDIATE ourselves
         cursor = raw.cursor()
+        cursor.execute("PRAGMA busy_timeout=5000")
+        if cursor.execute("PRAGMA page_count").fetchone() == (0,):
+            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only a new file takes it, and only before WAL
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
-            "busy_timeout=5000",
             "foreign_keys=ON",
             "cache_size=-16000",
             "temp_store=MEMORY",
             "wal_autocheckpoint=2000",
         ):
             cursor.execute(f"PRAGMA {pragma}")
+        if poolclass is not NullPool:
+            cursor.execute("PRAGMA query_only=ON")  # one thread writes; nobody else by mistake
         cursor.close()
 
     def on_begin(tx: Connection) -> None:

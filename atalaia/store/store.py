@@ -53,7 +53,8 @@ def serialise(tx: Connection) -> None:
     """Hold all other appends back until this transaction ends. SQLite has one writer anyway."""
     if tx.dialect.name == "postgresql" and not tx.info.get("serialised"):
         tx.execute(text("select pg_advisory_xact_lock(:n)"), {"n": _APPEND_LOCK})
-        tx.info["serialised"] = True
+        # A lock taken within a savepoint is given back when that savepoint is rolled back.
+        tx.info["serialised"] = not tx.in_nested_transaction()
 
 
 def database_ms(tx: Connection, process_ms: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -12,6 +12,18 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 def upsert(tx: Connection, table: Table, row: Mapping[str, Any], key: tuple[str, ...]) -> None:
     """Insert the row, or change the one with the same key."""
+    upsert_many(tx, table, [row], key)
+
+
+def upsert_many(
+    tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]], key: tuple[str, ...]
+) -> None:
+    """Insert the rows, all with the same columns, or change those with the same keys."""
+    if not rows:
+        return
     insert = pg_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    change = {name: value for name, value in row.items() if name not in key}
-    tx.execute(insert(table).values(dict(row)).on_conflict_do_update(index_elements=list(key), set_=change))
+    statement = insert(table)
+    change = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    tx.execute(
+        statement.on_conflict_do_update(index_elements=list(key), set_=change), [dict(row) for row in rows]
+    )
