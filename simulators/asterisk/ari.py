@@ -7,7 +7,7 @@ import base64
 import binascii
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
 
@@ -119,8 +119,7 @@ class Ari:
         if not socket.can_prepare(request).ok:
             return web.Response(status=426, text="Upgrade Required")
         await socket.prepare(request)
-        # Of a stream connection; uvloop's class does not say that it is an `asyncio.Transport`.
-        transport = cast("asyncio.Transport | None", request.transport)
+        transport = request.transport
         if transport is None:
             return socket
         connection = Connection(name, socket, transport, self.sim.write_timeout_s)

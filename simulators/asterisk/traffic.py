@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from simulators.asterisk.server import AsteriskSimulator
 
 FEWEST, MOST = 3, 12
+HURRIED, HURRY = 6, 0.3  # the first calls are short, so that a newcomer soon sees some end
 BRAZIL = timedelta(hours=-3)
 # How busy each hour of the day is, against the busiest.
 DAY_CURVE = (
@@ -50,6 +52,7 @@ class Traffic:
         self.world = world or demo_world()
         self.rate = rate
         self.random = sim.random
+        self.begun = 0
 
     async def run(self) -> None:
         """Go on until cancelled; a few calls begin at once."""
@@ -66,6 +69,9 @@ class Traffic:
         plan = self._plan(kind)
         if plan is None:
             return ""
+        if self.begun < HURRIED:
+            plan = replace(plan, ring_s=plan.ring_s * HURRY, talk_s=plan.talk_s * HURRY)
+        self.begun += 1
         self.sim.player.begin("answered" if kind == "unreachable" else kind, plan)
         return kind
 
