@@ -119,7 +119,7 @@ def test_vendored_files_are_those_that_were_fetched(folder: str):
     entries: list[dict[str, str]] = json.loads((vendor / "vendor.lock.json").read_text())
     assert entries
     for entry in entries:
-        assert entry["version"] and entry["licence"], entry  # noqa: PT018
+        assert entry["version"] and entry["licence"], entry
         path = vendor / entry["file"]
         digest = hashlib.sha384(path.read_bytes())
         known = {digest.hexdigest(), base64.b64encode(digest.digest()).decode()}
