@@ -15,8 +15,8 @@ from atalaia.store.tables import calls
 _STATUS = {"call.opened": "open", "call.answered": "oncall"}
 _TEXTS = (
     "server", "client", "origin", "origin_type", "destiny", "destiny_type", "dialled", "answered_by",
-    "reason", "hangup_by", "dtmf", "recording", "recovered", "linked_guid", "transferred_to", "channel_id", "channel",
-    "extra_channel",
+    "reason", "hangup_by", "dtmf", "recording", "recovered", "linked_guid", "transferred_to", "channel_id",
+    "channel", "extra_channel",
 )  # fmt: skip
 _LENGTHS = {name: kind.length for name in _TEXTS if isinstance(kind := calls.c[name].type, String)}
 

@@ -1,0 +1,12 @@
+"""The JSON API below /api; `ROUTERS` lists its modules."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from atalaia.web.api import alerts, calls, connections, events, health, people, system
+
+ROUTERS: tuple[APIRouter, ...] = (
+    events.routes, calls.routes, connections.routes, alerts.routes, people.routes, system.routes,
+    health.routes,
+)  # fmt: skip

@@ -1,0 +1,156 @@
+"""The web application: routes, the door in front of them, and what runs beside them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+
+from atalaia.connections.registry import Configured
+from atalaia.errors import ConfigError, StoreUnavailable
+from atalaia.version import VERSION
+from atalaia.web import api, assets, intake, pages, problems
+from atalaia.web.access import TokenCache, Who, require, who_of
+from atalaia.web.api.connections import learn
+from atalaia.web.door import Door
+from atalaia.web.health import Health
+from atalaia.web.intake import Intake
+from atalaia.web.limits import Limiter
+from atalaia.web.live import Live
+from atalaia.web.parts import Parts
+from atalaia.web.problems import MEDIA_TYPE, ProblemDetails, invalid
+
+log = structlog.get_logger(__name__)
+
+TOPIC_CHARS_MAX = 80
+TOPICS_MAX = 30
+
+
+def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> FastAPI:
+    """Answer the application over these parts.
+
+    routers: the pages; None = all there are. State for routes and templates: `parts`, `ambient`, `zone`,
+    `worlds`, `health` (one word), `live`, `token_cache`, `sign_in_limiter`.
+    """
+    app = FastAPI(
+        title="Atalaia",
+        version=VERSION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        separate_input_output_schemas=True,
+    )
+    cache = TokenCache(parts.tokens, parts.ambient)
+    live, health = Live(parts), Health(parts)
+    app.state.parts = parts
+    app.state.ambient = parts.ambient
+    app.state.zone = parts.settings.zone
+    app.state.worlds = ()
+    app.state.health = health.word
+    app.state.health_service = health
+    app.state.live = live
+    app.state.token_cache = cache
+    app.state.sign_in_limiter = Limiter(parts.ambient.clock, parts.settings.sign_ins_per_minute)
+    problems.install(app)
+    for router in (*api.ROUTERS, _own_routes(app), *(pages.ROUTERS if routers is None else routers)):
+        app.include_router(router)
+    app.router.routes.extend(assets.static_routes())
+    app.openapi = lambda: _openapi(app)
+    app.add_middleware(Door, parts=parts, intake=Intake(parts, cache), cache=cache)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    parts: Parts = app.state.parts
+    for secret in parts.settings.secret_values():
+        parts.redactor.learn(secret)
+    await refresh_worlds(app)
+    app.state.live.start()
+    app.state.health_service.start()
+    try:
+        yield
+    finally:
+        await app.state.health_service.stop()
+        await app.state.live.stop()
+
+
+async def refresh_worlds(app: FastAPI) -> None:
+    """Look which worlds have a connection, and learn the connections' secrets."""
+    parts: Parts = app.state.parts
+    worlds: set[str] = set()
+    try:
+        for one in await _configured(parts):
+            learn(parts, one.settings)
+            worlds.add(parts.connectors[one.connector].world)
+    except (StoreUnavailable, ConfigError) as error:
+        log.warning("worlds.unknown", said=str(error))
+        worlds = {connector.world for connector in parts.connectors.values()}
+    app.state.worlds = tuple(sorted(worlds - {""}))
+
+
+async def _configured(parts: Parts) -> list[Configured]:
+    return await parts.store.read(parts.registry.all)
+
+
+def _own_routes(app: FastAPI) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/api/openapi.json", include_in_schema=False, dependencies=[Depends(require(""))])
+    async def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    @router.get("/live", include_in_schema=False)
+    async def live(
+        request: Request,
+        who: Annotated[Who, Depends(require("events:read"))],
+        topics: Annotated[str, Query(max_length=TOPIC_CHARS_MAX * TOPICS_MAX)] = "",
+        after: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
+    ) -> Response:
+        names = [name.strip() for name in topics.split(",") if name.strip()]
+        if not names or len(names) > TOPICS_MAX:
+            raise invalid("query.topics", "text", f"Name 1 to {TOPICS_MAX} topics, with commas between.")
+        last = request.headers.get("last-event-id", "")
+        if last.isdigit() and len(last) < 19:  # a reconnecting browser knows better than its page did
+            after = max(int(last), after or 0)
+        return await app.state.live.stream(request, who_of(request).id, names, after)
+
+    return router
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Answer the API description: FastAPI's own, the intake route, and our shape of errors."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            openapi_version="3.1.0",
+            description="Everything the screens do, for programs. Errors are problem+json (RFC 9457); "
+            "times are "
+            "RFC 3339 in UTC with milliseconds; lists are paged by opaque cursors; a POST with an "
+            "`Idempotency-Key` acts once.",
+            routes=app.routes,
+        )
+        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+        details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(details.pop("$defs", {}))
+        schemas["ProblemDetails"] = details
+        schema["paths"]["/api/intake/{connection}"] = intake.describe()
+        _mark_refusals(schema)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _mark_refusals(schema: dict[str, Any]) -> None:
+    """Say of every refusal that it is problem+json; FastAPI adds `application/json` beside it."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, answer in operation.get("responses", {}).items():
+                if status[:1] in "45" and MEDIA_TYPE in answer.get("content", {}):
+                    answer["content"].pop("application/json", None)

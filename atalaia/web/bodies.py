@@ -1,0 +1,86 @@
+"""Request bodies: read whole, within a limit, before anything else looks at them."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive
+
+from atalaia.web.i18n import N_
+from atalaia.web.problems import Problem
+
+_FORM = "application/x-www-form-urlencoded"
+
+
+async def read_body(headers: Headers, receive: Receive, *, most: int) -> bytes:
+    """Answer the whole body. Errors: `Problem` 413 beyond `most` bytes, 400 when the asker went away."""
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > most:
+        raise too_large(most)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "incomplete", N_("The request cannot be read"), "The body broke off.")
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > most:
+            raise too_large(most)
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def again(body: bytes, receive: Receive) -> Receive:
+    """Answer a `receive` that tells the body once more, then goes on with what really comes."""
+    told = False
+
+    async def replay() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def check_body(headers: Headers, body: bytes) -> None:
+    """Refuse what no database can hold: a NUL, or half of a surrogate pair. Errors: `Problem` 400."""
+    if not body or "json" not in headers.get("content-type", "json"):
+        return
+    if b"\\u0000" in body or b"\x00" in body:
+        raise _unreadable("The body has a NUL character in it.")
+    if b"\\ud" in body or b"\\uD" in body:
+        try:
+            orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise _unreadable("The body is not JSON in UTF-8.") from None
+
+
+def check_address(raw_path: bytes, query: bytes) -> None:
+    """Refuse addresses with a NUL in them. Errors: `Problem` 400."""
+    if b"%00" in raw_path or b"%00" in query or b"\x00" in raw_path:
+        raise _unreadable("The address has a NUL character in it.")
+
+
+def form_field(headers: Headers, body: bytes, name: str) -> str:
+    """Answer a field of a plain HTML form, `""` when there is none."""
+    if not headers.get("content-type", "").startswith(_FORM):
+        return ""
+    values = parse_qs(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=1000).get(name)
+    return values[0] if values else ""
+
+
+def too_large(most: int) -> Problem:
+    """Answer the problem of a body beyond the limit."""
+    return Problem(
+        413, "too-large", N_("That is too large"), f"A request body may have {most} bytes at most."
+    )
+
+
+def _unreadable(detail: str) -> Problem:
+    return Problem(400, "bad-request", N_("The request cannot be read"), detail)
