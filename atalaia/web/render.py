@@ -129,8 +129,9 @@ def _components(env: Any) -> SimpleNamespace:
     ui = SimpleNamespace()
     env.globals["ui"] = ui  # macros call each other through it
     for file in sorted((TEMPLATES_DIR / "components").glob("*.html")):
-        module: dict[str, Any] = vars(env.get_template(f"components/{file.name}").module)
-        found.update({name: item for name, item in module.items() if not name.startswith("_")})
+        module: Any = env.get_template(f"components/{file.name}").module
+        names: dict[str, Any] = module.__dict__
+        found.update({name: item for name, item in names.items() if not name.startswith("_")})
     vars(ui).update(found)
     return ui
 
@@ -138,10 +139,11 @@ def _components(env: Any) -> SimpleNamespace:
 def page(
     request: Request,
     template: str,
+    /,
     *,
     block: str = "",
     remember: str = "",
-    status: int = 200,
+    status_code: int = 200,
     headers: Mapping[str, str] | None = None,
     **context: Any,
 ) -> Response:
@@ -151,10 +153,12 @@ def page(
     remember: name under which the query string is kept as this person's filter; see `recall`.
     """
     if block and request.headers.get("hx-request") == "true":
-        return fragment(request, template, block, status=status, headers=headers, **context)
+        return fragment(request, template, block, status_code=status_code, headers=headers, **context)
     with i18n.drawing(view_of(request)) as view:
         text = environment().get_template(template).render(frame_context(request, view) | context)
-    answer = HTMLResponse(text, status, {"Cache-Control": "private, no-cache", "Vary": "HX-Request, Cookie"})
+    answer = HTMLResponse(
+        text, status_code, {"Cache-Control": "private, no-cache", "Vary": "HX-Request, Cookie"}
+    )
     answer.headers.update(headers or {})
     if i18n.known_language(request.query_params.get("lang")):
         set_preference(answer, request, COOKIE_LANGUAGE, view.language)
@@ -168,26 +172,27 @@ def fragment(
     request: Request,
     template: str,
     block: str,
+    /,
     *,
-    status: int = 200,
+    status_code: int = 200,
     headers: Mapping[str, str] | None = None,
     **context: Any,
 ) -> Response:
     """Draw one block of `template`: what a live page or a form asks for again. Top-level sets do not run."""
-    text = draw_block(view_of(request), template, block, **frame_context(request, None), **context)
-    answer = HTMLResponse(text, status, {"Cache-Control": "no-store", "Vary": "HX-Request, Cookie"})
+    text = draw_block(view_of(request), template, block, **(frame_context(request, None) | context))
+    answer = HTMLResponse(text, status_code, {"Cache-Control": "no-store", "Vary": "HX-Request, Cookie"})
     answer.headers.update(headers or {})
     return answer
 
 
-def draw_block(view: View, template: str, block: str, **context: Any) -> str:
+def draw_block(view: View, template: str, block: str, /, **context: Any) -> str:
     """Draw one block outside of a request: the live stream renders each event once per language."""
     with i18n.drawing(view):
         loaded = environment().get_template(template)
         return "".join(loaded.blocks[block](loaded.new_context(context)))
 
 
-def draw_macro(view: View, name: str, *args: Any, **kwargs: Any) -> str:
+def draw_macro(view: View, name: str, /, *args: Any, **kwargs: Any) -> str:
     """Draw one component by name, as in `draw_macro(view, "state", "live")`."""
     with i18n.drawing(view):
         env: Any = environment()
@@ -203,7 +208,7 @@ def view_of(request: Request) -> View:
         getattr(person, "language", None),
         request.headers.get("accept-language"),
     )
-    ambient: Ambient = getattr(request.app.state, "ambient", None) or Ambient()
+    ambient = _ambient(request)
     return View(
         language=language,
         zone=i18n.zone_named(getattr(person, "zone", None) or getattr(request.app.state, "zone", None)),
@@ -211,6 +216,16 @@ def view_of(request: Request) -> View:
         path=request.url.path,
         query=tuple(request.query_params.multi_items()),
         csrf=str(getattr(request.state, "csrf", "") or ""),
+    )
+
+
+def _ambient(request: Request) -> Ambient:
+    """Answer the app's ambient: `app.state.ambient`, or that of `app.state.parts`."""
+    state = request.app.state
+    return (
+        getattr(state, "ambient", None)
+        or getattr(getattr(state, "parts", None), "ambient", None)
+        or Ambient()
     )
 
 
@@ -311,6 +326,6 @@ def problem_page(
                 (("happened", happened), ("kept", kept), ("todo", todo))}  # fmt: skip
     headers = {"X-Error-Id": error_id} if error_id else {}
     return page(
-        request, "problem.html", status=status, headers=headers,
+        request, "problem.html", status_code=status, headers=headers,
         problem_status=status, problem_title=title, error_id=error_id, **said,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from atalaia.ambient import Ambient
 from atalaia.clock import SystemClock, to_ms
 from atalaia.web import render
 from atalaia.web.assets import static_routes
-from atalaia.web.i18n import DEFAULT_ZONE, zone_named
+from atalaia.web.i18n import DEFAULT_ZONE
 from atalaia.web.ranges import TimeRange
 from atalaia.web.states import SIGNS
 
@@ -191,7 +191,6 @@ class Gallery:
     streams: list[asyncio.Queue[str]] = field(default_factory=list[asyncio.Queue[str]])
     region: str = "<p>first</p>"
     region_status: int = 200
-    violations: list[str] = field(default_factory=list[str])
 
     def say(self, topic: str, data: str, number: int) -> None:
         lines = "".join(f"data: {line}\n" for line in data.splitlines() or [""])
@@ -240,8 +239,16 @@ def app(gallery: Gallery, ambient: Ambient | None = None) -> Starlette:
 
     def show(request: Request) -> Response:
         now = to_ms(ambient.clock.now())
-        ranged = TimeRange.read(request.query_params, now, zone_named(None))
+        ranged = TimeRange.read(request.query_params, now, ZONE)
         return render.page(request, "gallery.html", remember="gallery", sample=sample(now, ranged))
+
+    def filtered(request: Request) -> Response:
+        now = to_ms(ambient.clock.now())
+        ranged = TimeRange.read(request.query_params, now, ZONE)
+        shown = {"sample": sample(now, ranged), "person": None}
+        return render.recall(request, "few") or render.page(
+            request, "gallery.html", block="actions", remember="few", **shown
+        )
 
     def sign_in(request: Request) -> Response:
         wrong = "bad" in request.query_params
@@ -253,9 +260,13 @@ def app(gallery: Gallery, ambient: Ambient | None = None) -> Starlette:
 
     def broken(request: Request) -> Response:
         return render.problem_page(
-            request, 500, "An unexpected error stopped this page.", kept="Nothing was changed.",
-            todo="Try again. If it happens again, give this id to who runs the hub.", error_id="01JD7H2K",
-        )  # fmt: skip
+            request,
+            500,
+            "Something broke inside the hub",
+            kept="Nothing was acknowledged, so nothing is lost.",
+            todo="Try again in a moment.",
+            error_id="01JD7H2K",
+        )
 
     def region(request: Request) -> Response:
         return Response(gallery.region, gallery.region_status, media_type="text/html")
@@ -265,6 +276,7 @@ def app(gallery: Gallery, ambient: Ambient | None = None) -> Starlette:
 
     pages = {
         **dict.fromkeys(("/", "/calls", "/connections", "/found"), show),
+        "/filtered": filtered,
         "/sign-in": sign_in,
         "/welcome": welcome,
         "/broken": broken,

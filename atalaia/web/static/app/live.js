@@ -31,6 +31,7 @@ let failures = 0;
 let hiddenTimer = 0;
 let retryTimer = 0;
 const waiting = new Map();      // region → timer
+const announced = new WeakMap(); // button → keys it counts
 const freshAt = new WeakMap();  // region → when it was last good
 
 function say(state) {
@@ -76,7 +77,7 @@ async function take(topic, data) {
   const message = text.startsWith("{") ? JSON.parse(text) : {};
   if (message.html) await place(message.html);
   const known = message.key && document.getElementById(message.key);
-  if (!known) count(topic);
+  if (!known) count(topic, message.key);
   if (!message.html) {
     for (const region of document.querySelectorAll("[data-live-on]")) {
       if (region.dataset.liveOn.split(",").includes(topic)) soon(region);
@@ -135,18 +136,19 @@ function markStale(region) {
   region.before(text);
 }
 
-/** Announce instead of moving rows under the pointer. */
-function count(topic) {
+/** Announce instead of moving rows under the pointer; a thing that changes twice is one. */
+function count(topic, key) {
   for (const button of document.querySelectorAll(`[data-live-news="${CSS.escape(topic)}"]`)) {
-    const total = Number(button.dataset.count || 0) + 1;
-    button.dataset.count = String(total);
+    const keys = announced.get(button) || new Set();
+    keys.add(key || Symbol(topic));
+    announced.set(button, keys);
     button.hidden = false;
-    button.querySelector("span").textContent = news(total);
+    button.querySelector("span").textContent = news(keys.size);
   }
 }
 
 function showNews(button) {
-  button.dataset.count = "0";
+  announced.delete(button);
   button.hidden = true;
   const region = document.getElementById(button.dataset.liveRegion || "");
   if (region?.dataset.liveGet) fetchRegion(region);

@@ -25,7 +25,7 @@ function clear(hex, share) {
 }
 
 function timeText(seconds, span) {
-  const parts = span > 2 * 86400 ? { day: "2-digit", month: "2-digit" } : { hour: "2-digit", minute: "2-digit" };
+  const parts = span > 2 * 86400 ? { day: "2-digit", month: "2-digit" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   return new Intl.DateTimeFormat(language, { ...parts, timeZone: zone }).format(new Date(seconds * 1000));
 }
 
@@ -71,10 +71,10 @@ function axesOf(spec) {
   const look = { stroke: colour("--at-muted"), grid: { stroke: colour("--at-line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const has = (wanted) => spec.series.some((one) => (one.unit === "%") === wanted);
   const unit = spec.series.find((one) => one.unit !== "%")?.unit;
-  const axes = [{ ...look, space: 64, values: (u, ticks) => ticks.map((tick) => timeText(tick, u.scales.x.max - u.scales.x.min)) }];
-  if (has(false)) axes.push({ ...look, scale: "y", size: 56, values: (_, ticks) => ticks.map((tick) => numberText(tick, unit)) });
+  const axes = [{ ...look, space: 64, size: 30, values: (u, ticks) => ticks.map((tick) => timeText(tick, u.scales.x.max - u.scales.x.min)) }];
+  if (has(false)) axes.push({ ...look, scale: "y", size: 44, values: (_, ticks) => ticks.map((tick) => numberText(tick, unit)) });
   if (has(true)) {
-    axes.push({ ...look, scale: "%", side: has(false) ? 1 : 3, size: 52, grid: { show: !has(false) }, values: (_, ticks) => ticks.map((tick) => numberText(tick, "%")) });
+    axes.push({ ...look, scale: "%", side: has(false) ? 1 : 3, size: 48, grid: { show: !has(false) }, values: (_, ticks) => ticks.map((tick) => numberText(tick, "%")) });
   }
   return axes;
 }
@@ -90,6 +90,7 @@ function draw(box) {
   const spec = JSON.parse(box.querySelector("script[type='application/json']").textContent);
   const place = box.querySelector(".plot-canvas");
   drawn.get(box)?.destroy();
+  box.classList.toggle("without-data", !spec.x.length);
   if (!spec.x.length) {
     place.textContent = words.no_data;
     return;
