@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from atalaia.clock import Clock
+from atalaia.connectors.asterisk.ari import words_of
 from atalaia.connectors.asterisk.limits import within
 
 BANNER_WITHIN_S = 1.0
@@ -30,8 +31,7 @@ async def read_banner(host: str, port: int, clock: Clock) -> Banner:
     except TimeoutError:
         return Banner(False, f"AMI is hung: {host}:{port} sent no banner within {BANNER_WITHIN_S:g} s.")
     except OSError as error:
-        said = (error.strerror or type(error).__name__).lower()
-        return Banner(False, f"AMI is down: nothing answers on {host}:{port} ({said}).")
+        return Banner(False, f"AMI is down: nothing answers on {host}:{port} ({words_of(error)}).")
     took_ms = round((clock.monotonic() - began) * 1000, 2)
     if not line.startswith(BANNER):
         return Banner(False, f"{host}:{port} is not an Asterisk manager port.", took_ms)

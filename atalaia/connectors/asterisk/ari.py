@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -70,12 +71,15 @@ class Ari:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         self._room = asyncio.Semaphore(PARALLEL_MAX)
+        self._sockets: list[Socket] = []
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Breaks what is still open without a word: whom we leave here does not answer anyway.
+        for socket in self._sockets:
+            socket._response.close()  # pyright: ignore[reportPrivateUsage]  # close() would wait
         await self._http.close()
 
     async def get(self, path: str, *, within_s: float | None = None) -> Answer:
@@ -101,7 +105,9 @@ class Ari:
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),  # pyright: ignore[reportCallIssue]  # attrs
             )
 
-        return await self._limited(dial(), "/ari/events", self._settings.answer_within_s)
+        socket = await self._limited(dial(), "/ari/events", self._settings.answer_within_s)
+        self._sockets.append(socket)
+        return socket
 
     async def _request(
         self, method: str, path: str, *, within_s: float | None, body: dict[str, Any] | None = None
@@ -156,7 +162,7 @@ def read_failure(error: aiohttp.ClientError, path: str) -> Failure:
         case aiohttp.ClientSSLError():
             return BadTls("no TLS is spoken there")
         case aiohttp.ClientConnectorError(os_error=cause):
-            return NotConnected(_words(cause))
+            return NotConnected(words_of(cause))
         case aiohttp.ClientOSError():
             return NotConnected("the connection broke")
         case aiohttp.ServerDisconnectedError():
@@ -165,8 +171,9 @@ def read_failure(error: aiohttp.ClientError, path: str) -> Failure:
             return NotConnected(f"no HTTP is spoken there ({type(error).__name__})")
 
 
-def _words(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).partition(" [")[0].partition(": ")[0].lower()
+def words_of(error: OSError) -> str:
+    """Answer the system's own words: asyncio's texts repeat the address instead of the reason."""
+    return os.strerror(error.errno).lower() if error.errno else type(error).__name__
 
 
 def _tls(settings: AsteriskSettings) -> ssl.SSLContext | bool:

@@ -14,6 +14,7 @@ from atalaia.connectors.asterisk import frames
 from atalaia.connectors.asterisk.alarms import Alarms
 from atalaia.connectors.asterisk.ami import read_banner
 from atalaia.connectors.asterisk.ari import Ari, AriFailed, Socket
+from atalaia.connectors.asterisk.directory import Directory
 from atalaia.connectors.asterisk.limits import within
 from atalaia.connectors.asterisk.protocol import (
     AppReplaced,
@@ -81,6 +82,7 @@ class Session:
         self._book = Book(settings, self._clock)
         self._canary_back = asyncio.Event()
         self._endpoints: list[str] | None = None
+        self._told_directory: Directory | None = None
         self._checked_channel_ms = 0
 
     # From dialling to the end.
@@ -357,8 +359,10 @@ class Session:
         await self._say_configuration()
 
     def _tell_directory(self) -> None:
-        if self._book.directory is not None:
-            self._tell(frames.directory(self._book.directory.to_body(), now_ms(self._port)))
+        known = self._book.directory
+        if known is not None and known is not self._told_directory:
+            self._told_directory = known
+            self._tell(frames.directory(known.to_body(), now_ms(self._port)))
 
     async def _say_configuration(self) -> None:
         await self._alarms.say("configuration", self._book.alarm())

@@ -52,7 +52,7 @@ async def test_a_socket_that_is_born_mute_never_counts_as_live(rig: Rig) -> None
 
     assert "does not know our application" in str(error)
     assert not rig.port.is_live
-    assert took_s <= 3
+    assert took_s <= 15
 
 
 async def test_each_connect_uses_a_fresh_application_name(rig: Rig) -> None:
@@ -85,5 +85,5 @@ async def test_a_hung_asterisk_is_called_hung_although_its_port_accepts(rig: Rig
     error, took_s = await rig.end()
 
     assert "accepts connections but gave no answer" in str(error)
-    assert took_s <= 7
+    assert took_s <= 15
     assert rig.port.planes["rest"][:2] == ("failing", "hung")
