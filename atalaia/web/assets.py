@@ -29,6 +29,7 @@ class Assets:
     def __init__(self, folder: Path = STATIC_DIR) -> None:
         self.folder = folder
         self._kept: dict[tuple[str, bool], bytes] = {}
+        self._vendored: dict[str, str] = {}
 
     @cached_property
     def paths(self) -> dict[str, Path]:
@@ -52,17 +53,17 @@ class Assets:
 
     def vendored(self, ending: str) -> str:
         """Answer the address of the one vendored file that ends so, whatever its version."""
-        found = [name for name in self.paths if name.startswith("vendor/") and name.endswith(f"/{ending}")]
-        if len(found) != 1:
-            raise KeyError(f"{len(found)} vendored files end in {ending!r}")
-        return self.url(found[0])
-
-    def icon_names(self) -> frozenset[str]:
-        """Answer the names in the icon sprite."""
-        return self._icon_names
+        if ending not in self._vendored:
+            places = (name for name in self.paths if name.startswith("vendor/"))
+            found = [name for name in places if name.endswith(f"/{ending}")]
+            if len(found) != 1:
+                raise KeyError(f"{len(found)} vendored files end in {ending!r}")
+            self._vendored[ending] = self.url(found[0])
+        return self._vendored[ending]
 
     @cached_property
-    def _icon_names(self) -> frozenset[str]:
+    def icon_names(self) -> frozenset[str]:
+        """The names in the icon sprite."""
         name = next(path for path in self.paths if path.endswith("/icons.svg"))
         return frozenset(re.findall(r'<symbol id="([^"]+)"', self.paths[name].read_text()))
 

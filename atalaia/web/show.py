@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from babel.dates import format_datetime
@@ -20,9 +21,10 @@ from atalaia.web.i18n import gettext, ngettext, view
 NOTHING = Markup('<span class="nothing" aria-hidden="true">—</span>')
 
 
+@lru_cache(maxsize=2000)
 def icon(name: str, label: str = "", extra: str = "") -> Markup:
     """Draw the icon `name`; without a label it is decoration. Errors: KeyError when not in the sprite."""
-    if name not in assets().icon_names():
+    if name not in assets().icon_names:
         raise KeyError(f"no icon {name!r}: add it to tools/icons.txt and run tools/vendor")
     said = Markup('role="img" aria-label="{}"').format(label) if label else Markup('aria-hidden="true"')
     return Markup('<svg class="icon {}" {}><use href="{}#{}"></use></svg>').format(
@@ -111,9 +113,9 @@ def _coarse(seconds: int) -> str:
 def exact(ms: int) -> str:
     """Answer the full moment in the person's zone, to the millisecond, with the zone's offset."""
     moment = from_ms(ms).astimezone(view().zone)
-    form = "dd/MM/yyyy HH:mm:ss" if view().language == "pt_BR" else "yyyy-MM-dd HH:mm:ss"
-    said = format_datetime(moment, form, locale=view().locale)
-    return f"{said}.{ms % 1000:03d} {moment.strftime('%z')[:3]}:{moment.strftime('%z')[3:]}"
+    form = "%d/%m/%Y %H:%M:%S" if view().language == "pt_BR" else "%Y-%m-%d %H:%M:%S"
+    offset = f"{moment:%z}"
+    return f"{moment:{form}}.{ms % 1000:03d} {offset[:3]}:{offset[3:]}"
 
 
 def age(ms: int | None) -> Markup:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from atalaia.web.i18n import N_, pgettext
-from atalaia.web.i18n import gettext as translated
+from atalaia.web.i18n import N_, gettext
 
 
 @dataclass(frozen=True)
@@ -19,11 +18,10 @@ class Sign:
     tone: str
     icon: str
     word: str
-    context: str = ""
 
     @property
     def said(self) -> str:
-        return pgettext(self.context, self.word) if self.context else translated(self.word)
+        return gettext(self.word)
 
 
 SIGNS: dict[str, Sign] = {
