@@ -1,0 +1,5 @@
+"""`python -m atalaia` is the command line."""
+
+from atalaia.cli import app
+
+app()

@@ -1,0 +1,68 @@
+"""The demo's fault panel: a page that makes the simulated upstreams and the consumer misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from atalaia.deliveries.receiver import Receiver
+from atalaia.web.access import require
+from atalaia.web.render import page, view_of
+from simulators.asterisk import FAULTS, AsteriskSimulator
+
+ROLE = Depends(require("connections:write"))
+
+
+class Panel:
+    """Draws the panel and carries out what is pressed."""
+
+    def __init__(self, servers: Mapping[str, AsteriskSimulator], receiver: Receiver) -> None:
+        self._servers = servers
+        self._receiver = receiver
+
+    def install(self, app: FastAPI) -> None:
+        """Add the panel's routes to the app."""
+        router = APIRouter(include_in_schema=False)
+        router.add_api_route("/demo", self.show, methods=["GET"], dependencies=[ROLE])
+        router.add_api_route("/demo/faults", self.press, methods=["POST"], dependencies=[ROLE])
+        app.include_router(router)
+
+    async def show(self, request: Request) -> Response:
+        """Draw every fault of every server with what it does and how it ends."""
+        language = "en" if view_of(request).language == "en" else "pt-BR"
+        servers = [
+            {"name": name, "title": f"Asterisk {name}", "faults": _faults(simulator, language)}
+            for name, simulator in self._servers.items()
+        ]
+        return page(request, "demo/panel.html", servers=servers)
+
+    async def press(
+        self,
+        server: Annotated[str, Form()],
+        fault: Annotated[str, Form()],
+        do: Annotated[str, Form()] = "start",
+    ) -> Response:
+        """Begin or end one fault."""
+        simulator = self._servers.get(server)
+        known = FAULTS.get(fault)
+        if simulator is not None and known is not None:
+            if do == "stop":
+                await simulator.faults.stop(fault)
+            else:
+                await simulator.faults.start(fault, known.default_s or None)
+        return RedirectResponse("/demo", status_code=303)
+
+
+def _faults(simulator: AsteriskSimulator, language: str) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = []
+    for one in simulator.faults.as_json():
+        texts = {key: _text(one[key], language) for key in ("title", "description", "ends")}
+        shown.append({**one, **texts})
+    return shown
+
+
+def _text(texts: Any, language: str) -> str:
+    return str(texts[language])

@@ -1,0 +1,120 @@
+"""Puts the demo together: two simulated Asterisks, a consumer, the hub, and the panel that makes trouble."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+
+from sqlalchemy import Connection
+
+from atalaia.ambient import Ambient
+from atalaia.cli.demo.history import history
+from atalaia.cli.demo.panel import Panel
+from atalaia.cli.up import greet
+from atalaia.clock import SystemClock, to_ms
+from atalaia.connectors import CONNECTORS
+from atalaia.connectors.setup import Setup
+from atalaia.deliveries.receiver import Receiver
+from atalaia.deliveries.signing import new_secret
+from atalaia.deliveries.subscription import create_subscription
+from atalaia.events.log import append_facts
+from atalaia.serve import Hub, running
+from atalaia.settings import Settings
+from atalaia.web.host import listen, serving, until_told
+from simulators.asterisk import AsteriskSimulator, World, demo_world, write_etc
+
+SEED = 20261126
+PASSWORD = "demo-only"  # noqa: S105  # opens nothing but the simulator of this process
+SERVERS = (
+    ("demo1", "22.10.1", 1.0),
+    ("demo2", "16.28.0", 0.3),
+)  # name, Asterisk version, share of the traffic
+
+
+async def run_demo(settings: Settings, folder: Path, *, rate: float, as_json: bool) -> None:
+    """Run the demo until it is told to stop."""
+    world = demo_world()
+    door = listen(settings.host, settings.port)
+    async with AsyncExitStack() as stack:
+        receiver = Receiver([new_secret()])
+        hook = await receiver.start()
+        stack.push_async_callback(receiver.stop)
+        simulators = [await _simulator(stack, name, version, world) for name, version, _ in SERVERS]
+        allowed = (*settings.allow_private_targets, hook.split("/")[2])
+        hub = await stack.enter_async_context(
+            running(settings.model_copy(update={"allow_private_targets": allowed}), CONNECTORS)
+        )
+        await _furnish(hub, folder, world, simulators, hook, receiver)
+        panel = Panel(dict(zip([name for name, _, _ in SERVERS], simulators, strict=True)), receiver)
+        url = await stack.enter_async_context(serving(hub, door, panel.install))
+        for simulator, (_, _, share) in zip(simulators, SERVERS, strict=True):
+            if rate > 0:
+                simulator.run_demo(rate * share, world)
+        await greet(hub, url, as_json=as_json, more={"fault_panel": f"{url}/demo"})
+        await until_told()
+
+
+async def _simulator(stack: AsyncExitStack, name: str, version: str, world: World) -> AsteriskSimulator:
+    simulator = AsteriskSimulator(
+        clock=SystemClock(),
+        random=Random(f"{SEED}:{name}"),  # traffic, not secrets
+        user="atalaia",
+        password=PASSWORD,
+        systemname=name,
+        version=version,
+    )
+    simulator.add_phones(world.phones())
+    await simulator.start()
+    stack.push_async_callback(simulator.stop)
+    return simulator
+
+
+async def _furnish(
+    hub: Hub, folder: Path, world: World, simulators: list[AsteriskSimulator], hook: str, receiver: Receiver
+) -> None:
+    """Make connections, a yesterday, and a consumer, unless a kept data folder has them already."""
+    etc = folder / "etc"
+    write_etc(etc, world)
+    setup = Setup(hub.registry, hub.ambient, hub.secretbox, hub.connectors, hub.formats)
+    kept = await hub.store.read(hub.registry.all)
+    by_name = {one.name: one for one in kept}
+
+    def work(tx: Connection) -> None:
+        for simulator, (name, version, _) in zip(simulators, SERVERS, strict=True):
+            settings = setup.read(
+                "asterisk",
+                {
+                    "url": simulator.url, "user": "atalaia", "password": PASSWORD, "server": name,
+                    "ami_port": simulator.ami_port, "etc_folder": str(etc), "audio_servers": ["audio.example.test"],
+                },
+            )  # fmt: skip
+            title = f"Asterisk {name} ({version.split('.')[0]})"
+            before = by_name.get(title)
+            if before is not None:
+                setup.change(tx, before.id, settings=settings, by="demo")
+                continue
+            made = setup.create(tx, "asterisk", title, settings, by="demo")
+            if name == SERVERS[0][0]:
+                _yesterday(tx, hub.ambient, world, name, made.id)
+        _consumer(tx, hub, hook, receiver)
+
+    await hub.store.write(work)
+
+
+def _yesterday(tx: Connection, ambient: Ambient, world: World, server: str, connection: str) -> None:
+    now = to_ms(ambient.clock.now())
+    random = Random(SEED)  # a plausible day, not a secret
+    append_facts(tx, ambient, "demo", history(world, server, now, random), connection=connection)
+
+
+def _consumer(tx: Connection, hub: Hub, hook: str, receiver: Receiver) -> None:
+    """Subscribe the embedded consumer anew: its address and secret change with each start."""
+    given = {
+        "name": "Sistema do síndico (demo)",
+        "format": "cloudevents",
+        "filter": {"types": ["call.*", "endpoint.*", "connection.*"]},
+        "target": {"kind": "webhook", "url": hook},
+        "secrets": {"signing": [{"secret": receiver.secrets[0]}]},
+    }
+    create_subscription(tx, hub.ambient, hub.secretbox, given, formats=hub.formats)

@@ -1,0 +1,227 @@
+"""Puts the parts together: one process that hears, understands, delivers and shows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, select
+
+from atalaia.ambient import Ambient
+from atalaia.clock import to_ms
+from atalaia.connections.keeper import Kind
+from atalaia.connections.registry import Registry
+from atalaia.connections.supervisor import Supervisor
+from atalaia.connectors.connector import Connector
+from atalaia.deliveries.dispatcher import Dispatcher
+from atalaia.deliveries.formats import CloudEventsFormat, Format, RawFormat
+from atalaia.deliveries.guard import Guard
+from atalaia.deliveries.router import Router
+from atalaia.deliveries.targets.factory import Targets
+from atalaia.desk.alerts.fold import Alerts
+from atalaia.desk.calls.fold import Calls
+from atalaia.desk.endpoints.fold import Endpoints
+from atalaia.errors import ConfigError, StoreUnavailable
+from atalaia.events.gaps import Gaps
+from atalaia.events.log import EventLog
+from atalaia.events.model import Fact
+from atalaia.events.policy import Policies, read_overrides
+from atalaia.reactions.folding import Folding
+from atalaia.reactions.interpreting import Interpreting
+from atalaia.reactions.projection import Projection
+from atalaia.reactions.runner import Reaction, Runner
+from atalaia.redact import Redactor
+from atalaia.secretbox import SecretBox
+from atalaia.settings import Settings
+from atalaia.store.connect import open_store
+from atalaia.store.leases import Lease
+from atalaia.store.ownership import Ownership, Watch, free_all
+from atalaia.store.store import Store
+from atalaia.store.tables import workers
+from atalaia.version import VERSION, git_sha
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S = 3600.0
+
+
+@dataclass
+class Hub:
+    """The parts of one running worker. It has no verbs of its own: each part does its work."""
+
+    settings: Settings
+    ambient: Ambient
+    connectors: Mapping[str, Connector]
+    formats: Mapping[str, Format]
+    store: Store
+    log: EventLog
+    registry: Registry
+    secretbox: SecretBox
+    redactor: Redactor
+    ownership: Ownership
+    supervisor: Supervisor
+    runner: Runner
+    dispatcher: Dispatcher
+    targets: Targets
+    projections: tuple[Projection, ...]
+    worker: str
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, connectors: Mapping[str, Connector], *, ambient: Ambient | None = None
+) -> AsyncIterator[Hub]:
+    """Open the store, start every part, and stop them in order at the end.
+
+    Errors: `ConfigError` and `StoreUnavailable` when it cannot start; both say what to do.
+    """
+    hub = await build(settings, connectors, ambient or Ambient())
+    tasks = [asyncio.create_task(work, name=name) for name, work in _loops(hub).items()]
+    for task in tasks:
+        task.add_done_callback(_shout)
+    try:
+        yield hub
+    finally:
+        await hub.runner.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await hub.targets.close()
+        await hub.store.close()
+
+
+async def build(settings: Settings, connectors: Mapping[str, Connector], ambient: Ambient) -> Hub:
+    """Make the parts of a worker without starting them."""
+    redactor = Redactor(settings.secret_values())
+    secretbox = _secretbox(settings)
+    store = await open_store(settings.database_url.get_secret_value(), settings.data_dir)
+    if store.dialect == "sqlite":
+        await store.write(free_all)  # the file lock says that nobody else lives
+    declared = {name: connector.keep for name, connector in connectors.items()}
+    eventlog = EventLog(store, ambient, Policies(declared, await store.read(read_overrides)))
+    registry = Registry({name: one.settings for name, one in connectors.items()}, secretbox)
+    worker = ambient.ids.new()
+    ownership = Ownership(store, ambient, worker, version=VERSION, git_sha=git_sha())
+    formats = _formats(connectors)
+    router = Router(ambient, formats)
+    projections: tuple[Projection, ...] = (Calls(), Endpoints(), Alerts(), Gaps(), router)
+    interpretations = [one for connector in connectors.values() for one in connector.interpretations]
+    reactions: list[Reaction] = [Interpreting(one, store, ambient) for one in interpretations]
+    reactions += [Folding(one, store, ambient) for one in projections]
+    targets = Targets(ambient, Guard(settings.allow_private_targets), _servers(store, registry, connectors))
+    return Hub(
+        settings=settings,
+        ambient=ambient,
+        connectors=connectors,
+        formats=formats,
+        store=store,
+        log=eventlog,
+        registry=registry,
+        secretbox=secretbox,
+        redactor=redactor,
+        ownership=ownership,
+        supervisor=Supervisor(eventlog, ambient, registry, _kinds(connectors), ownership),
+        runner=Runner(store, ambient, ownership, reactions),
+        dispatcher=Dispatcher(store, ambient, formats, targets.open, secretbox, worker),
+        targets=targets,
+        projections=projections,
+        worker=worker,
+    )
+
+
+def _loops(hub: Hub) -> dict[str, Any]:
+    hub.ownership.on_workers_lost = lambda lost: _tell_lost(hub, lost)
+    sweeper = _Sweeper(hub)
+    hub.ownership.watch(Watch("chore:", lambda _: ["chore:retention"], sweeper.gained, sweeper.lost))
+    return {
+        "ownership": hub.ownership.run(),
+        "supervisor": hub.supervisor.run(),
+        "dispatcher": hub.dispatcher.run(),
+    }
+
+
+def _kinds(connectors: Mapping[str, Connector]) -> dict[str, Kind]:
+    return {
+        name: Kind(connector.run_session, connector.planes, connector.silence)
+        for name, connector in connectors.items()
+        if connector.run_session is not None
+    }
+
+
+def _formats(connectors: Mapping[str, Connector]) -> dict[str, Format]:
+    own: list[Format] = [CloudEventsFormat(), RawFormat()]
+    theirs = [one for connector in connectors.values() for one in connector.formats]
+    return {one.name: one for one in [*own, *theirs]}
+
+
+def _secretbox(settings: Settings) -> SecretBox:
+    keys = settings.keys.get_secret_value()
+    return SecretBox.from_text(keys) if keys else SecretBox.from_file(settings.key_path)
+
+
+def _servers(
+    store: Store, registry: Registry, connectors: Mapping[str, Connector]
+) -> Callable[[str], Awaitable[list[dict[str, Any]]]]:
+    """Answer how a target finds the AMQP servers that a connection's configuration lists."""
+
+    async def servers(connection: str) -> list[dict[str, Any]]:
+        configured = await store.read(lambda tx: registry.get(tx, connection))
+        if configured is None:
+            raise ConfigError("The connection whose servers this target uses does not exist any more.")
+        find = connectors[configured.connector].servers
+        return await asyncio.to_thread(find, configured.settings) if find else []
+
+    return servers
+
+
+def _tell_lost(hub: Hub, lost: list[str]) -> None:
+    task = asyncio.create_task(_write_lost(hub, lost))
+    task.add_done_callback(_shout)
+
+
+async def _write_lost(hub: Hub, lost: list[str]) -> None:
+    def rows(tx: Connection) -> list[Any]:
+        return list(tx.execute(select(workers).where(workers.c.id.in_(lost))))
+
+    now = to_ms(hub.ambient.clock.now())
+    facts = [
+        Fact(
+            "worker.lost", row.id, now, {"host": row.host, "pid": row.pid, "seen_ms": row.seen_ms},
+            dedupe=f"{row.id}:{row.seen_ms}",
+        )
+        for row in await hub.store.read(rows)
+    ]  # fmt: skip
+    await hub.log.put_facts("ownership", facts)
+
+
+class _Sweeper:
+    """Runs retention each hour in the one worker that owns the chore."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._task: asyncio.Task[None] | None = None
+
+    def gained(self, _: Lease) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    def lost(self, _: str) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        hub = self._hub
+        while True:
+            await hub.ambient.clock.sleep(SWEEP_EVERY_S * (0.9 + 0.2 * hub.ambient.random.random()))
+            with contextlib.suppress(StoreUnavailable):
+                pass
+
+
+def _shout(task: asyncio.Task[Any]) -> None:
+    """A part that ends by an error is a defect; let it be seen."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("part.failed", part=task.get_name(), exc_info=task.exception())

@@ -1,0 +1,30 @@
+"""Which code this is."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from atalaia import __version__
+
+VERSION = __version__
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@cache
+def git_sha() -> str:
+    """Answer the short commit of the checkout we run from, `""` when we do not run from one."""
+    if not (_ROOT / ".git").exists():
+        return ""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(_ROOT), "rev-parse", "--short=12", "HEAD"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip()
