@@ -41,7 +41,9 @@ class Bell:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[topic].add(future)
         try:
-            await asyncio.wait_for(future, at_most_s)
+            # Not `wait_for`: Python 3.11's forgets a cancellation that comes together with the ring.
+            async with asyncio.timeout(at_most_s):
+                await future
         except TimeoutError:
             pass
         finally:

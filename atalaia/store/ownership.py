@@ -90,7 +90,8 @@ class Ownership:
     async def _beat_or_fence(self) -> None:
         try:
             # A beat that hangs in a frozen database is given up; real time, like the database's own.
-            await asyncio.wait_for(self.beat(), TTL_S)
+            async with asyncio.timeout(TTL_S):
+                await self.beat()
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("lease.beat_failed", error=str(error))
         except Exception:
@@ -124,12 +125,16 @@ class Ownership:
             kept = found.kept[watch.prefix]
             for name in [name for name in watch.held if name not in kept]:
                 self._lose(watch, name)
-            watch.held.update(kept)
             for lease in found.surplus[watch.prefix]:
                 self._lose(watch, lease.name)
-            for lease in found.taken[watch.prefix]:
-                watch.held[lease.name] = lease
-                watch.gained(lease)
+            surplus = {lease.name for lease in found.surplus[watch.prefix]}
+            for lease in [*kept.values(), *found.taken[watch.prefix]]:
+                # What was let go while its renewal was on its way is ours all the same: begin it anew.
+                new = lease.name not in watch.held and lease.name not in surplus
+                if lease.name not in surplus:
+                    watch.held[lease.name] = lease
+                if new:
+                    watch.gained(lease)
         if found.lost_workers:
             self.on_workers_lost(found.lost_workers)
 

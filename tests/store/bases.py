@@ -1,4 +1,4 @@
-"""Both databases behind one fixture: `base` opens them, closes them, and opens them again as a restart does."""
+"""Both databases behind one fixture: `base` opens, closes and opens them again as a restart does."""
 
 from __future__ import annotations
 
