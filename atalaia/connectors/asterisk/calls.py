@@ -28,6 +28,7 @@ from atalaia.connectors.asterisk.wire import (
 )
 from atalaia.ids import derived_uuid7
 
+DIGITS_KNOWN = 32  # so many marks are kept
 WAKE_PATIENCE_MS = 20  # so long the dialplan has the first word about an offline phone, by PushWake
 WAITING_APPS = frozenset(
     {"Wait", "WaitExten", "Ringing", "Progress", "Answer", "Playback", "BackGround", "MusicOnHold"}
@@ -120,8 +121,8 @@ class Calls:
         """Keep the digits of both parties in the order of arrival; the same event twice counts once."""
         call = self._ledger.call_of(event.channel.id)
         mark = f"{event.channel.id} {event.at_ms} {event.digit}"
-        if call and mark != call.dtmf_last:
-            call.dtmf, call.dtmf_last = call.dtmf + event.digit, mark
+        if call and mark not in call.pressed:
+            call.dtmf, call.pressed = call.dtmf + event.digit, [*call.pressed[-DIGITS_KNOWN:], mark]
             self._ledger.put_call(call)
 
     def hangup_asked(self, event: HangupAsked) -> None:
@@ -190,7 +191,7 @@ class Calls:
                 return current if current.state == "open" else None
             self.end(current, current.peer_gone_ms, leg)  # the callee left, and the caller dials on
             leg = self._ledger.leg(leg.id) or leg
-        if at_ms < leg.next_ms or technology_of(leg.name) in {"", "Local"}:
+        if (at_ms < leg.not_before_ms and not recovered) or technology_of(leg.name) in {"", "Local"}:
             return None
         dialled = leg.next_exten or leg.dialled or endpoint_of(towards)
         origin = self._party(leg.name)
@@ -212,6 +213,13 @@ class Calls:
         if self._ledger.call(leg.id) is not None:
             return None
         return self.open(leg, at_ms, towards=towards, recovered=recovered)
+
+    def open_if_sleeping(self, leg: Leg, at_ms: int, recovered: str) -> None:
+        """Begin the conversation of a caller who waits for a phone that sleeps, and ask to wake it."""
+        wanted = self._ledger.directory.find(leg.dialled)
+        waits = wanted and wanted.type == "unidade" and self._is_offline(leg.dialled)
+        if waits and self._party(leg.name) is not None:
+            self.open_recovered(leg, at_ms, recovered, towards="")
 
     def answer(self, call: Call, at_ms: int, *, peer_id: str = "", peer_name: str = "") -> None:
         """Bring a conversation to oncall. The destiny becomes who answered."""
@@ -236,7 +244,7 @@ class Calls:
         sound = records.recording_of(call, leg) if recording is None else recording
         ended_ms = max(at_ms, call.answered_ms or call.opened_ms)
         records.say_ended(self._ledger, call, ended_ms, recording=sound, forced=forced)
-        self._ledger.drop_call(call)
+        self._ledger.drop_call(call, ended_ms)
 
     def wake(self, leg: Leg, endpoint: str, at_ms: int) -> None:
         """Ask for a push to a sleeping phone, once per call and endpoint; the record opens with it."""

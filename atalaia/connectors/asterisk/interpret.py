@@ -26,7 +26,8 @@ HELD_MAX = 50_000  # a reading that takes so long has failed; the events must no
 class AsteriskInterpreter:
     """Understands the heard events of one Asterisk connection, in order of the log."""
 
-    def __init__(self, connection: str, memory: Memory) -> None:
+    def __init__(self, connection: str, memory: Memory, *, held_max: int = HELD_MAX) -> None:
+        self._held_max = held_max
         self._memory = memory
         self._ledger = Ledger(connection, memory)
         self._calls = Calls(self._ledger)
@@ -67,7 +68,7 @@ class AsteriskInterpreter:
             count = held.get("held", 0) + 1
             self._memory.put(f"held:{event.seq:015d}", {"name": name, "body": event.body, "seq": event.seq})
             self._memory.put("link", {**held, "held": count})
-            if count > HELD_MAX:
+            if count > self._held_max:
                 self._release("up")
 
     def _apply(self, name: str, body: str) -> None:

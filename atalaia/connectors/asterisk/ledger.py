@@ -25,7 +25,8 @@ class Leg:
 
     call: id of the caller's leg of the conversation it takes part in, its own id when it is the caller.
     turns: conversations it has opened so far. originated: Asterisk itself called this phone.
-    next_*: where a blind transfer sent it, until its next `Dial()`. real_*: a Local channel's true answerer.
+    next_*: where a blind transfer sent it, until its next `Dial()`. not_before_ms: the end of its last
+    conversation: what began before is a repetition. real_*: a Local channel's true answerer.
     wake: a smartphone dialled while it was offline, not yet woken; wake_ms: since when.
     """
 
@@ -38,7 +39,7 @@ class Leg:
     originated: bool = False
     next_exten: str = ""
     next_linked: str = ""
-    next_ms: int = 0
+    not_before_ms: int = 0
     real_id: str = ""
     real_name: str = ""
     wake: str = ""
@@ -51,7 +52,7 @@ class Call:
 
     hangup: who hung up first, `""` so far. members: callees' channel ids, living or not. causes: by callee's
     channel id, in order of their end, `[cause, hung up himself]`. no_recording: a file that belongs to an
-    earlier conversation of the leg.
+    earlier conversation of the leg. pressed: marks of the last digits, to know a repeated event.
     peer_gone_ms: when the answering leg left while the caller's stays.
     """
 
@@ -76,7 +77,7 @@ class Call:
     peer_id: str = ""
     is_ia: bool = False
     dtmf: str = ""
-    dtmf_last: str = ""
+    pressed: list[str] = field(default_factory=list[str])
     hangup: str = ""
     cancelled: bool = False
     members: list[str] = field(default_factory=list[str])
@@ -167,12 +168,13 @@ class Ledger:
     def put_call(self, call: Call) -> None:
         self.memory.put("call:" + call.channel_id, _dump(call))
 
-    def drop_call(self, call: Call) -> None:
+    def drop_call(self, call: Call, ended_ms: int) -> None:
+        """Forget a conversation that is over and free its legs."""
         self.memory.delete("call:" + call.channel_id)
         for channel_id in (call.channel_id, call.peer_id, *call.members):
             leg = self.leg(channel_id)
             if leg and leg.call == call.channel_id:
-                leg.call = ""
+                leg.call, leg.not_before_ms = "", ended_ms
                 self.put_leg(leg)
 
     def calls(self) -> Iterator[Call]:

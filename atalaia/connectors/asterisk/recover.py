@@ -41,6 +41,7 @@ class Found:
     answered: int = 0
     rebuilt: int = 0
     endpoints: int = 0
+    linked: dict[str, str] = field(default_factory=dict[str, str])  # caller's channel id -> linked guid
 
 
 @dataclass
@@ -72,11 +73,15 @@ class Recovery:
         if snapshot.channels is not None:
             lost_ms = link.get("lost_ms") or self._ledger.memory.get("heard_ms") or at_ms
             told = _told(held)
-            for call in list(self._ledger.calls()):
+            self._take_endpoints(snapshot, found, at_ms)
+            calls = list(self._ledger.calls())
+            found.linked = {one.channel_id: one.linked_guid for one in calls}
+            for call in calls:
                 self._settle(call, snapshot, told, found, lost_ms=lost_ms, restarted=restarted)
             self._forget_dead(snapshot.channels, told, at_ms)
             self._rebuild(snapshot, snapshot.channels, told, found)
-        self._take_endpoints(snapshot, found, at_ms)
+        else:
+            self._take_endpoints(snapshot, found, at_ms)
         self._ledger.late = late
         if snapshot.startup_ms:
             self._ledger.memory.put("startup_ms", snapshot.startup_ms)
@@ -198,10 +203,11 @@ class Recovery:
             if self._is_caller(channel, snapshot):
                 self._build(channel, snapshot, found, opened_ms=channel.created_ms)
             elif channel.app in DIALLED:
-                linked = channel.linked or _variable(snapshot, channel.id, "CHANNEL(linkedid)")
-                call = self._ledger.call(linked)
+                call = self._ledger.call(_linked(snapshot, channel))
                 if call and call.state == "open":
                     self._join(call, channel)
+            else:
+                self._calls.open_if_sleeping(leg, channel.created_ms, FROM_READING)
 
     def _is_caller(self, channel: Channel, snapshot: Snapshot) -> bool:
         if channel.app in DIALLING or (channel.exten in self._ledger.directory.rules.ia_numbers):
@@ -219,6 +225,9 @@ class Recovery:
         if channel.app in DIALLED and bridge:
             opened_ms = bridge.created_ms
             leg.dialled = peer.endpoint if peer else leg.dialled
+        linked = _linked(snapshot, channel)
+        if linked != channel.id and not leg.next_linked:
+            leg.next_linked = found.linked.get(linked, "")
         call = self._calls.open_recovered(leg, opened_ms, FROM_READING, towards=peer.name if peer else "")
         if call is None:
             return
@@ -292,6 +301,11 @@ def _other(snapshot: Snapshot, bridge: Bridge | None, channel_id: str) -> Channe
 
 def _variable(snapshot: Snapshot, channel_id: str, name: str) -> str:
     return snapshot.variables.get(channel_id, {}).get(name, "")
+
+
+def _linked(snapshot: Snapshot, channel: Channel) -> str:
+    """Answer the linked id, which ties the parts of a transfer together."""
+    return channel.linked or _variable(snapshot, channel.id, "CHANNEL(linkedid)")
 
 
 def _asked(channel: Channel, leg: Leg) -> str:

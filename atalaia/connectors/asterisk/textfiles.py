@@ -160,8 +160,9 @@ def _flag(text: str) -> bool | None:
     return _FLAGS.get(text.strip().lower())
 
 
-_YES, _NO = ("yes", "y", "true", "on", "1", "sim", "s"), ("no", "n", "false", "off", "0", "nao", "não")
-_FLAGS = {word: True for word in _YES} | {word: False for word in _NO}
+_YES: tuple[str, ...] = ("yes", "y", "true", "on", "1", "sim", "s")
+_NO: tuple[str, ...] = ("no", "n", "false", "off", "0", "nao", "não")
+_FLAGS: dict[str, bool] = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
 
 
 def _endpoint(

@@ -31,7 +31,7 @@ class Transfers:
             self._ledger.meet(event.transferee)
         leg = self._ledger.leg(stays)
         if leg is not None:
-            leg.next_exten, leg.next_linked, leg.next_ms = event.exten, linked, event.at_ms
+            leg.next_exten, leg.next_linked, leg.not_before_ms = event.exten, linked, event.at_ms
             leg.call = ""
             self._ledger.put_leg(leg)
 
@@ -82,7 +82,7 @@ class Transfers:
         if place is None or self._ledger.is_gone(place.id):
             return
         leg = self._ledger.meet(place)
-        leg.next_exten, leg.next_linked, leg.next_ms = second.dialled, linked, event.at_ms
+        leg.next_exten, leg.next_linked, leg.not_before_ms = second.dialled, linked, event.at_ms
         leg.call = ""
         call = self._calls.open(leg, event.at_ms)
         if call is not None:

@@ -364,7 +364,7 @@ def address_of(uri: str) -> Address | None:
 
 
 _URI = re.compile(
-    r"^sips?:(?:[^@;]*@)?(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:;>\s\[\]]+))(?::(?P<port>\d{1,5}))?"
+    r"^sips?:(?:[^@;]*@)?(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:;@>\s\[\]]+))(?::(?P<port>\d{1,5}))?"
 )
 
 
