@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -182,6 +182,21 @@ class AsteriskSettings(BaseModel):
         description="The event_code of each kind of message.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_path(cls, values: Any) -> Any:
+        """Accept what people copy: `http://host:8088/asterisk/ari` is an address and a prefix."""
+        if not isinstance(values, dict):
+            return values
+        given = cast("dict[str, Any]", values)
+        url = given.get("url")
+        if not isinstance(url, str) or given.get("prefix"):
+            return given
+        scheme, separator, rest = url.strip().partition("://")
+        host, _, path = rest.partition("/")
+        path = "" if path.strip("/") == "ari" else path.rstrip("/").removesuffix("/ari")
+        return {**given, "url": f"{scheme}{separator}{host}", "prefix": path} if "?" not in path else given
+
     @field_validator("url")
     @classmethod
     def _check_url(cls, value: str) -> str:
@@ -194,8 +209,8 @@ class AsteriskSettings(BaseModel):
             )
         if parts.query or parts.fragment or parts.path.strip("/"):
             raise ValueError(
-                "the address holds a path. Write only http://host:8088; what http.conf calls `prefix` goes "
-                "into the field “prefix”, and /ari is added by itself."
+                "the address holds a path besides the prefix. Write only http://host:8088; what http.conf "
+                "calls `prefix` goes into the field “prefix”, and /ari is added by itself."
             )
         return value.rstrip("/")
 

@@ -21,7 +21,8 @@ GOOD: dict[str, Any] = {"user": "monitor", "password": "test-only", "server": "v
         ({"url": "127.0.0.1:8088"}, "url", "Write http://host:8088"),
         ({"url": "http://host:99999"}, "url", "Write http://host:8088"),
         ({"url": "http://monitor:test-only@host:8088"}, "url", "fields of their own"),
-        ({"url": "http://host:8088/asterisk/ari"}, "url", "“prefix”"),
+        ({"url": "http://host:8088/asterisk/ari", "prefix": "pbx"}, "url", "“prefix”"),
+        ({"url": "http://host:8088/x?api_key=test-only"}, "url", "“prefix”"),
         ({"prefix": "a b"}, "prefix", "Copy it from http.conf"),
         ({"server": "voip 1"}, "server", ""),
         ({"audio_url": "http://{host}/x"}, "audio_url", "{audio}, {server} and {name}"),
@@ -47,6 +48,10 @@ def test_a_bad_setting_names_its_field_and_the_remedy(
     [
         ("http://host:8088/", "", "http://host:8088/ari"),
         ("https://host", "/asterisk/", "https://host:443/asterisk/ari"),
+        ("http://host:8088/ari", "", "http://host:8088/ari"),
+        ("http://host:8088/asterisk/ari/", "", "http://host:8088/asterisk/ari"),
+        ("http://host:8088/asterisk", "", "http://host:8088/asterisk/ari"),
+        ("http://host:8088/safari", "", "http://host:8088/safari/ari"),
         ("http://[2001:db8::1]:8088", "", "http://[2001:db8::1]:8088/ari"),
     ],
 )
