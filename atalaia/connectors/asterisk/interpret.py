@@ -116,7 +116,7 @@ class AsteriskInterpreter:
                 if link.get("state") == "reading":
                     self._release("down")
                     link = self._link()
-                lost_ms = link.get("lost_ms") or self._memory.get("heard_ms")
+                lost_ms = link.get("lost_ms") or self._last_sign_ms(link)
                 self._reading.clear()
                 self._memory.put(
                     "link", {"state": "reading", "lost_ms": lost_ms, "cause": link.get("cause", "")}
@@ -130,15 +130,21 @@ class AsteriskInterpreter:
             case "snapshot":
                 if link.get("state") == "reading":
                     self._recovery.reconcile(at_ms, link, self._held())
-                    self._release("up")
+                    self._release("up", since_ms=at_ms)
                     self._resolve_replaced(at_ms)
             case _:
                 pass  # a word of a newer version: it stays in the log
 
-    def _release(self, state: str) -> None:
+    def _last_sign_ms(self, link: dict[str, Any]) -> int | None:
+        """Answer when the connection was last alive, for a hub that was killed; None before the first time."""
+        return max(self._memory.get("heard_ms") or 0, link.get("since_ms") or 0) or None
+
+    def _release(self, state: str, *, since_ms: int = 0) -> None:
         """Apply what was held back, in order, and leave the reading behind."""
         link = self._link()
-        kept = {} if state == "up" else {"lost_ms": link.get("lost_ms"), "cause": link.get("cause", "")}
+        kept: dict[str, Any] = {"lost_ms": link.get("lost_ms"), "cause": link.get("cause", "")}
+        if state == "up":
+            kept = {"since_ms": since_ms}
         self._memory.put("link", {"state": state, **kept})
         self._reading.clear()
         for key, held in self._held():

@@ -73,6 +73,7 @@ def replay(
     memory = Memory()
     interpreter = AsteriskInterpreter(CONNECTION, memory)
     body = orjson.dumps(directory.to_body()).decode()
+    yield from _configuration_trouble(directory)
     list(interpreter.take(_event(0, Heard(wire.DIRECTORY, "", 0, body))))
     understood, seen = 0, 0
     for seq, line in enumerate(read_capture(lines), 1):
@@ -109,6 +110,15 @@ def _shown(facts: Iterable[Fact], *, messages: bool) -> Iterator[dict[str, objec
         message = render(fact.type, fact.occurred_ms, fact.data, {})
         if message is not None:
             yield {"kind": "message", "vhost": message.destination, "body": orjson.loads(message.body)}
+
+
+def _configuration_trouble(directory: Directory) -> Iterator[dict[str, object]]:
+    for problem in directory.problems:
+        reason = str(problem)
+        yield {"kind": "unreadable", "file": problem.file, "line": problem.line, "reason": reason}
+    if not directory.clients and not directory.problems:
+        reason = "No configuration is named, so no number is known and no call opens: name one with --etc."
+        yield {"kind": "unreadable", "file": "", "line": 0, "reason": reason}
 
 
 def _unreadable(line: Line, reason: str) -> dict[str, object]:

@@ -238,6 +238,14 @@ def test_a_hub_that_was_killed_counts_from_the_last_event_it_heard(fold: Fold, s
     assert [one["cause"] for one in fold.of_type("gap.closed")] == ["the hub was not running"]
 
 
+def test_a_hub_that_was_killed_in_silence_counts_from_its_last_reading(fold: Fold, stream: Stream) -> None:
+    fold.take(stream.control("connected", 0), *stream.reading(100, channels=[]))
+    fold.restart()
+    fold.take(stream.control("connected", 9000), *stream.reading(9100, channels=[]))
+
+    assert [one["from_ms"] for one in fold.of_type("gap.closed")] == [T0 + 100]
+
+
 def test_the_gap_says_what_was_looked_at_rebuilt_and_cannot_be_known(fold: Fold, stream: Stream) -> None:
     talking(fold, stream, "1121001", "1121002", "1121002")
     lose(fold, stream, 2000, 9000)

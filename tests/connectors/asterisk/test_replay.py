@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from atalaia.connectors.asterisk.capture import open_capture
+from atalaia.connectors.asterisk.directory import Directory, Problem
 from atalaia.connectors.asterisk.replay import replay, replay_file
 from atalaia.errors import ConfigError
 from tests.connectors.asterisk.folding import OWN, T0, Heard, Stream, stamp, world
@@ -111,10 +114,9 @@ def test_a_packed_capture_is_unpacked(tmp_path: Path) -> None:
     source = next(iter(sorted(OWN.glob("*.gz"))))
     plain = tmp_path / "plain.jsonl"
     plain.write_bytes(gzip.decompress(source.read_bytes()))
-    etc = tmp_path / "etc"
-    etc.mkdir()
+    lines = list(replay_file(plain))
 
-    assert list(replay_file(source, etc=etc)) == list(replay_file(plain, etc=etc))
+    assert list(replay_file(source)) == lines
 
 
 @pytest.mark.parametrize("content", [b"%PDF-1.4\nnonsense\n", b"\x1f\x8bnot really gzip", b'{"a": 1}\n'])
@@ -138,7 +140,15 @@ def test_an_empty_capture_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "empty.jsonl"
     path.write_bytes(b"")
 
-    assert list(replay_file(path)) == []
+    assert list(replay(open_capture(path), world())) == []
+
+
+def test_configuration_that_is_missing_or_broken_is_told_first() -> None:
+    assert "--etc" in str(next(replay(a_call(Stream()), Directory()))["reason"])
+
+    problem = Problem("endpoints_pjsip.def", 7, "Odd.", "a line", "Mend it.")
+    first, *_ = replay(a_call(Stream()), replace(world(), problems=(problem,)))
+    assert (first["kind"], first["file"], first["line"]) == ("unreadable", "endpoints_pjsip.def", 7)
 
 
 def test_configuration_can_be_named_file_by_file(tmp_path: Path) -> None:
