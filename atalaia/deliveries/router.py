@@ -1,0 +1,203 @@
+"""Turns events into deliveries: one row for each subscription that wants the event."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, text
+
+from atalaia.ambient import Ambient
+from atalaia.clock import to_ms
+from atalaia.deliveries.filter import client_of, first_words
+from atalaia.deliveries.formats import Format
+from atalaia.deliveries.subscription import (
+    CONTROL,
+    Subscription,
+    list_subscriptions,
+    newest_version,
+    touch_lanes,
+)
+from atalaia.events.model import Event
+from atalaia.store.bell import DELIVERIES
+from atalaia.store.bulk import allocate, insert_rows
+from atalaia.store.store import ring_after, serialise
+from atalaia.store.tables import deliveries
+
+COLUMNS = (
+    "id", "subscription", "destination", "seq", "type", "key", "message_id", "state", "attempts", "next_ms",
+    "failing_ms", "created_ms", "done_ms", "error", "replay_of",
+)  # fmt: skip
+DESTINATION_MOST = 110  # the lane's lease is named after it
+MESSAGE_ID_MOST = 120
+# Facts about deliveries are keyed by `<subscription>:<destination>`; nobody is told of his own failures.
+_ABOUT_US = ("delivery.", "target.", "alert.")
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """Where one event goes for one subscription; `error` when its message could not be made."""
+
+    destination: str
+    message_id: str
+    error: str = ""
+
+
+class Router:
+    """The reaction named `deliveries`. Idempotent: an event that was routed once is not routed again.
+
+    Paused subscriptions get their deliveries too; they are sent when the subscription is on again.
+    """
+
+    name = "deliveries"
+    types: tuple[str, ...] = ("*",)
+
+    def __init__(self, ambient: Ambient, formats: Mapping[str, Format]) -> None:
+        self._ambient = ambient
+        self._formats = formats
+        self._version = -1
+        self._subscriptions: list[Subscription] = []
+        self._heard_words: frozenset[str] = frozenset()
+        self._by_type: dict[tuple[str, str], list[Subscription]] = {}
+
+    def refresh(self, tx: Connection) -> None:
+        """Read the subscriptions again when one changed; cheap otherwise. Call it before `wants`."""
+        version = newest_version(tx)
+        if version != self._version:
+            self._subscriptions = list_subscriptions(tx)
+            self._heard_words = first_words([one.filter for one in self._subscriptions])
+            self._by_type.clear()
+            self._version = version
+
+    def reads_heard(self, tx: Connection) -> bool:
+        """Answer whether any subscription selects heard events; only then are they read for it."""
+        self.refresh(tx)
+        return bool(self._heard_words)
+
+    def reset(self, tx: Connection) -> None:
+        """Forget nothing: what was routed once is known by subscription and sequence."""
+
+    def wants(self, event: Event) -> bool:
+        """Answer whether `apply` has to see the event: every fact, and heard ones that somebody selects."""
+        return event.family == "fact" or event.type.partition(".")[0] in self._heard_words
+
+    def apply(self, tx: Connection, events: Sequence[Event]) -> None:
+        """Write the deliveries of these events, in their order."""
+        if not events:
+            return
+        serialise(tx)
+        self.refresh(tx)
+        wanted = [(one, event) for event in events for one in self._interested(event)]
+        if not wanted:
+            return
+        known = _already_routed(tx, wanted[0][1].seq, wanted[-1][1].seq)
+        fresh = [(one, event) for one, event in wanted if (one.id, event.seq) not in known]
+        insert_deliveries(
+            tx, self._ambient, [(one, event, self._address(one, event)) for one, event in fresh]
+        )
+
+    def _interested(self, event: Event) -> list[Subscription]:
+        about = (event.type, event.family)
+        by_type = self._by_type.get(about)
+        if by_type is None:
+            heard = event.family == "heard"
+            by_type = [one for one in self._subscriptions if one.filter.wants_type(event.type, heard=heard)]
+            self._by_type[about] = by_type
+        if not by_type:
+            return by_type
+        client = client_of(event) if any(one.filter.clients for one in by_type) else None
+        own = event.type.startswith(_ABOUT_US)
+        return [
+            one
+            for one in by_type
+            if event.seq > one.from_seq
+            and one.filter.wants(event, client)
+            and not (own and one.id in event.key)
+        ]
+
+    def _address(self, one: Subscription, event: Event) -> Addressed | None:
+        return address(self._formats, one, event)
+
+
+def address(formats: Mapping[str, Format], one: Subscription, event: Event) -> Addressed | None:
+    """Answer where the event goes for this subscription, None when its format means nobody."""
+    made = formats.get(one.format)
+    if made is None:
+        return Addressed("", event.id, f"The format {one.format} does not exist in this version.")
+    try:
+        quick = getattr(made, "address", None)
+        if quick is not None:
+            destination, message_id = quick(event, one.options)
+        else:
+            message = made.render(event, one.options)
+            if message is None:
+                return None
+            destination, message_id = message.destination, message.message_id
+    except Exception as error:  # noqa: BLE001 - one event that a format cannot render must not stop the others
+        return Addressed(
+            "", event.id, f"The message could not be made: {type(error).__name__}: {error}"[:500]
+        )
+    if len(destination) > DESTINATION_MOST or len(message_id) > MESSAGE_ID_MOST:
+        return Addressed("", event.id, "The message names a destination or an id that is too long.")
+    return Addressed(shard(destination, event.key, one.policy.shards), message_id)
+
+
+def shard(destination: str, key: str, shards: int) -> str:
+    """Answer the lane of a key within its destination."""
+    return destination if shards <= 1 else f"{destination}#{zlib.crc32(key.encode()) % shards}"
+
+
+def unsharded(lane: str, shards: int) -> str:
+    """Answer the destination as the target knows it."""
+    return lane if shards <= 1 else lane.rpartition("#")[0]
+
+
+def insert_deliveries(
+    tx: Connection,
+    ambient: Ambient,
+    wanted: Sequence[tuple[Subscription, Event, Addressed | None]],
+    replays: Mapping[int, int] | None = None,
+) -> int:
+    """Append deliveries at the end of their lanes; answer how many. replays: seq -> the delivery repeated."""
+    meant = [(one, event, to) for one, event, to in wanted if to is not None]
+    if not meant:
+        return 0
+    serialise(tx)
+    now = to_ms(ambient.clock.now())
+    first = allocate(tx, "deliveries", len(meant))
+    rows: list[tuple[Any, ...]] = [
+        (
+            first + offset, one.id, to.destination, event.seq, event.type, event.key, to.message_id,
+            "dead" if to.error else "pending", 0, None, None, now, now if to.error else None, to.error,
+            None if replays is None else replays.get(event.seq, 0),
+        )
+        for offset, (one, event, to) in enumerate(meant)
+    ]  # fmt: skip
+    insert_rows(tx, deliveries, COLUMNS, rows)
+    ensure_lanes(tx, {(one.id, to.destination) for one, _, to in meant})
+    for lane in {(one.id, to.destination) for one, _, to in meant if to.error}:
+        touch_lanes(tx, *lane)  # the owner must learn that the key is blocked
+    ring_after(tx, DELIVERIES)
+    return len(rows)
+
+
+_NEW_LANE = text(
+    "insert into lanes (subscription, destination, circuit, failures, error, ask, touched) "
+    "values (:s, :d, 'closed', 0, '', '', 0) on conflict do nothing"
+)
+
+
+def ensure_lanes(tx: Connection, wanted: set[tuple[str, str]]) -> None:
+    """Make the lanes' rows that are missing, and tell the dispatchers of new ones."""
+    for subscription, destination in sorted(wanted):
+        if tx.execute(_NEW_LANE, {"s": subscription, "d": destination}).rowcount:
+            ring_after(tx, CONTROL)
+
+
+def _already_routed(tx: Connection, first: int, last: int) -> set[tuple[str, int]]:
+    query = select(deliveries.c.subscription, deliveries.c.seq).where(
+        deliveries.c.seq.between(first, last), deliveries.c.replay_of.is_(None)
+    )
+    return {(row.subscription, row.seq) for row in tx.execute(query)}
