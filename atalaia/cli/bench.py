@@ -1,15 +1,82 @@
-"""`atalaia deliveries`: placeholder."""
+"""`atalaia bench`: how fast and how lean, beside a baseline measured in the same run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 import typer
+import uvloop
 
-app = typer.Typer(help="Deliveries.", no_args_is_help=True)
+from atalaia.bench import calls as calls_bench
+from atalaia.bench import deliver as deliver_bench
+from atalaia.bench import ingest as ingest_bench
+from atalaia.bench import start as start_bench
+from atalaia.cli.common import DatabaseUrl, console
+
+app = typer.Typer(help="Measurements, each with a baseline from the same run.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Seconds = Annotated[float, typer.Option(min=0.5, max=600, help="How long to measure.")]
 
 
-@app.command("x")
-def x() -> None:
-    """x"""
+@app.command("ingest")
+def ingest(
+    clients: Annotated[int, typer.Option(min=1, max=1000, help="Connections that send at once.")] = 64,
+    seconds: Seconds = 10.0,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Durable events over HTTP, one a request, beside confirmed publishes to a quorum queue."""
+    _show(ingest_bench.bench(clients=clients, seconds=seconds, database_url=database_url), as_json)
 
 
-@app.command("y")
-def y() -> None:
-    """x"""
+@app.command("deliver")
+def deliver(
+    seconds: Seconds = 8.0,
+    rate: Annotated[float, typer.Option(min=1, help="Events a second in the calm part.")] = 500.0,
+    keys: Annotated[int, typer.Option(min=1, help="Keys among which order is kept.")] = 500,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """From the intake to a signed, delivered and recorded webhook, in order per key."""
+    work = deliver_bench.bench(seconds=seconds, rate=rate, keys=keys, database_url=database_url)
+    _show(work, as_json)
+
+
+@app.command("calls")
+def calls(
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long each load lasts.")] = 12.0,
+    rate: Annotated[float, typer.Option(min=1, help="Calls a second of the sustained load.")] = 25.0,
+    burst: Annotated[
+        float, typer.Option(min=0, help="Calls a second of the burst; 0 leaves it out.")
+    ] = 100.0,
+    together: Annotated[int, typer.Option(min=0, help="Simultaneous calls; 0 leaves them out.")] = 1000,
+    real: Annotated[
+        bool, typer.Option("--real/--streams", help="Use a real Asterisk where there is one.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Calls from an Asterisk to a message bus: every record right, in time, without a cut."""
+    work = calls_bench.bench(seconds=seconds, rate=rate, burst=burst, together=together, real=real)
+    _show(work, as_json)
+
+
+@app.command("start")
+def start(
+    events: Annotated[int, typer.Option(min=0, help="Events in the log before the start.")] = 5_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """How soon the hub is ready on a full log, and what it needs when nothing happens."""
+    _show(start_bench.bench(events=events), as_json)
+
+
+def _show(work: Coroutine[Any, Any, dict[str, Any]], as_json: bool) -> None:
+    result = uvloop.run(work)
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    for name, value in result.items():
+        console.print(f"{name:>20}  {value}", markup=False, highlight=False)

@@ -1,0 +1,2 @@
+async def bench(**k):
+    return {}
