@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from atalaia.connections.session import SessionPort
 from atalaia.connectors.asterisk import frames
-from atalaia.connectors.asterisk.alarms import Alarms
+from atalaia.connectors.asterisk.alarms import Alarm, Alarms
 from atalaia.connectors.asterisk.ami import read_banner
 from atalaia.connectors.asterisk.ari import Ari, AriFailed, Socket
 from atalaia.connectors.asterisk.directory import Directory
@@ -206,6 +206,7 @@ class Session:
         counts = {"channels": reading.channels, "bridges": reading.bridges, "recordings": reading.recordings}
         self._tell(self._control("snapshot", app=self.app, **counts))
         self._endpoints = reading.endpoints
+        await self._alarms.say("recordings", _recordings_alarm(reading.recordings_trouble))
         await self._say_configuration()
 
     async def _see_application(self) -> None:
@@ -385,6 +386,13 @@ def _ending(kind: aiohttp.WSMsgType, data: object, extra: object) -> SocketEnded
     if isinstance(data, aiohttp.WebSocketError):
         return SocketEnded(int(data.code))
     return SocketEnded(1006)
+
+
+def _recordings_alarm(trouble: str) -> Alarm | None:
+    if not trouble:
+        return None
+    title = f"The recordings folder cannot be read ({trouble}): lengths of missed calls stay unknown."
+    return Alarm(title, "Correct the recordings folder in the settings, or its permissions.")
 
 
 async def _close(socket: Socket) -> None:

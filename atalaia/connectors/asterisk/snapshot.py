@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-import structlog
-
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.connectors.asterisk import frames, wire
-from atalaia.connectors.asterisk.ari import Answer, Ari, AriFailed
+from atalaia.connectors.asterisk.ari import Answer, Ari, AriFailed, words_of
 from atalaia.connectors.asterisk.protocol import Status
 from atalaia.connectors.asterisk.settings import AsteriskSettings
 from atalaia.connectors.asterisk.wavs import Wav, list_wavs, unfinished
 from atalaia.events.model import Heard
 
-log = structlog.get_logger(__name__)
-
-VARIABLES = ("CHANNEL(linkedid)", "MIXMONITOR_FILENAME", "DIALEDPEERNUMBER", "DIALSTATUS", "BRIDGEPEER")
-CHANNELS_AT_ONCE = 50
+# The first two are what the interpretation needs; `channelvars` of ari.conf puts them into every channel.
+NEEDED = ("CHANNEL(linkedid)", "MIXMONITOR_FILENAME")
+VARIABLES = (*NEEDED, "DIALEDPEERNUMBER", "DIALSTATUS", "BRIDGEPEER")
+# Beyond so many channels only what is needed is read: events are held back until the reading is over.
+CHANNELS_IN_FULL = 200
+ASKED_TOGETHER = 200
 WAV_CLOSES_WITHIN_S = 2.0
 
 
@@ -36,6 +36,7 @@ class Reading:
     bridges: int = 0
     endpoints: list[str] = field(default_factory=list[str])
     recordings: int = 0
+    recordings_trouble: str = ""
     newest_ms: int = 0
 
     @property
@@ -57,7 +58,7 @@ class Reader:
 
     async def read(self) -> Reading:
         """Read everything. Errors: `AriFailed` when a list is refused or nothing answers."""
-        reading = Reading()
+        reading = self._reading = Reading()
         reading.info = cast("Mapping[str, Any]", await self._list("/asterisk/info", dict))
         await self._list(f"/applications/{self._app}", dict)
         channels = cast("list[dict[str, Any]]", await self._list("/channels", list))
@@ -92,11 +93,12 @@ class Reader:
     async def _variables(self, channels: list[dict[str, Any]]) -> set[str]:
         """Read the variables of each living channel; answer the base names of the recordings being made."""
         living = {_base(wire.read_channel(one).recording) for one in channels if one.get("id")}
-        names = [str(one["id"]) for one in channels if one.get("id")]
-        for start in range(0, len(names), CHANNELS_AT_ONCE):
-            group = [
-                (name, variable) for name in names[start : start + CHANNELS_AT_ONCE] for variable in VARIABLES
-            ]
+        names = VARIABLES if len(channels) <= CHANNELS_IN_FULL else NEEDED
+        wanted = [
+            (str(one["id"]), name) for one in channels if one.get("id") for name in _unknown(one, names)
+        ]
+        for start in range(0, len(wanted), ASKED_TOGETHER):
+            group = wanted[start : start + ASKED_TOGETHER]
             paths = [f"/channels/{quote(n, safe='')}/variable?variable={quote(v, safe='')}" for n, v in group]
             answers = await _all(self._ask(path) for path in paths)
             for (_, variable), path, answer in zip(group, paths, answers, strict=True):
@@ -122,7 +124,7 @@ class Reader:
         try:
             return await asyncio.to_thread(list_wavs, folder, since_s)
         except OSError as error:
-            log.warning("asterisk.recordings_unreadable", folder=str(folder), error=error.strerror)
+            self._reading.recordings_trouble = words_of(error)
             return None
 
 
@@ -136,6 +138,12 @@ def ages(channels: Iterable[Mapping[str, Any]]) -> list[tuple[str, int]]:
             continue
         found.append((channel.id, channel.created_ms))
     return found
+
+
+def _unknown(channel: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    """Answer the variables that the channel's own `channelvars` do not tell already."""
+    told = channel.get("channelvars")
+    return [name for name in names if not isinstance(told, dict) or name not in told]
 
 
 def _value(answer: Answer) -> str:

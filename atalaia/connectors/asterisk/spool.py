@@ -17,8 +17,10 @@ from atalaia.events.model import Heard
 
 log = structlog.get_logger(__name__)
 
-BATCH_EVENTS_MAX = 500
-BATCH_BYTES_MAX = 2 * 1024 * 1024
+# A commit costs the same for one event as for thousands: when the disk is slow the batches grow.
+BATCH_EVENTS_MAX = 4000
+BATCH_BYTES_MAX = 8 * 1024 * 1024
+READ_AT_ONCE = 100  # then the loop gets its turn, and with it the ear
 RETRY_S = 1.0
 # What an entry costs besides its text, so that many small events fill the spool, too.
 OVERHEAD_BYTES = 200
@@ -98,7 +100,12 @@ class Appender:
     async def run(self) -> None:
         """Run until the spool is closed and empty. Errors: `Fenced`."""
         while (batch := await self._spool.take()) is not None:
-            await self._append([self._read(entry, received_ms) for received_ms, entry in batch])
+            heard: list[Heard] = []
+            for received_ms, entry in batch:
+                heard.append(self._read(entry, received_ms))
+                if len(heard) % READ_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            await self._append(heard)
             self._spool.done(batch)
 
     def _read(self, entry: bytes | Heard, received_ms: int) -> Heard:

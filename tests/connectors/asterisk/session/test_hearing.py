@@ -32,7 +32,7 @@ async def test_the_first_lines_are_the_directory_the_connect_and_the_reading(rig
     assert paths == ["/asterisk/info", f"/applications/{app}", "/channels", "/bridges", "/endpoints"]
 
 
-async def test_variables_of_living_channels_are_read_as_in_the_captures(rig: Rig) -> None:
+async def test_variables_of_living_channels_are_read_unless_the_channel_tells_them(rig: Rig) -> None:
     rig.sim.begin("answered", "1121001", "1121002", ring_s=1.0, talk_s=60.0)
     await rig.clock.run_for(5)
 
@@ -41,8 +41,31 @@ async def test_variables_of_living_channels_are_read_as_in_the_captures(rig: Rig
     answers = {body["path"]: body for body in rig.port.bodies("rest")}
     first, second = (channel["id"] for channel in answers["/channels"]["body"])
     assert answers[f"/channels/{first}/variable?variable=DIALSTATUS"]["body"] == {"value": "ANSWER"}
-    assert f"/channels/{second}/variable?variable=CHANNEL%28linkedid%29" in answers
+    assert f"/channels/{second}/variable?variable=BRIDGEPEER" in answers
+    assert not any("linkedid" in path for path in answers)
     assert len(answers["/bridges"]["body"][0]["channels"]) == 2
+
+
+async def test_without_channelvars_all_variables_are_read_as_in_the_captures() -> None:
+    rig = Rig(channelvars=False)
+    await rig.start()
+    try:
+        rig.sim.begin("answered", "1121001", "1121002", ring_s=1.0, talk_s=60.0)
+        await rig.clock.run_for(5)
+        await rig.connect()
+        paths = [body["path"] for body in rig.port.bodies("rest")]
+        first = rig.port.bodies("rest")[2]["body"][0]["id"]
+    finally:
+        await rig.close()
+
+    variables = (
+        "CHANNEL%28linkedid%29",
+        "MIXMONITOR_FILENAME",
+        "DIALEDPEERNUMBER",
+        "DIALSTATUS",
+        "BRIDGEPEER",
+    )
+    assert paths[4:9] == [f"/channels/{first}/variable?variable={name}" for name in variables]
 
 
 async def test_a_call_is_kept_event_by_event_as_it_came(rig: Rig) -> None:

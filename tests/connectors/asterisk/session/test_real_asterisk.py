@@ -95,6 +95,19 @@ async def test_a_real_call_is_heard_from_beginning_to_end(real: Real) -> None:
     }  # fmt: skip
 
 
+async def test_asterisk_16_is_heard_alike(asterisk16: Asterisk) -> None:
+    real = Real(asterisk16)
+    try:
+        await real.connect()
+        await asterisk16.play("answered", ring=0.5, talk=1)
+        await real.until(lambda: real.port.types().count("ChannelDestroyed") == 2)
+    finally:
+        await real.close()
+
+    assert real.port.bodies("rest")[0]["body"]["system"]["version"].startswith("16.")
+    assert "unreadable" not in real.port.types()
+
+
 async def test_what_lives_is_read_after_a_connect(real: Real) -> None:
     call = real.asterisk.start_call("answered", ring=0.5, talk=6)
     async with aiohttp.ClientSession() as http:
@@ -104,9 +117,8 @@ async def test_what_lives_is_read_after_a_connect(real: Real) -> None:
     await call.wait()
 
     caller = next(one for one in answers["/channels"] if one["dialplan"]["app_name"] == "Dial")
-    path = f"/channels/{caller['id']}/variable?variable="
-    wav = answers[path + "MIXMONITOR_FILENAME"]["value"]
-    assert answers[path + "CHANNEL%28linkedid%29"]["value"] == caller["id"]
+    wav = caller["channelvars"]["MIXMONITOR_FILENAME"]
+    assert answers[f"/channels/{caller['id']}/variable?variable=DIALSTATUS"]["value"] == "ANSWER"
     assert len(answers["/bridges"][0]["channels"]) == 2
     assert any(wav.endswith("/" + name) for name in real.port.bodies("recordings")[0])
     assert {"1121001", "1121002"} <= {one["resource"] for one in answers["/endpoints"]}

@@ -74,5 +74,6 @@ async def test_a_recordings_folder_that_cannot_be_read_does_not_stop_hearing(
 ) -> None:
     await rig.connect(recordings_folder=str(tmp_path / "none"))
 
+    await rig.spin(lambda: any(word == "alert" for word, _ in rig.port.told))
     assert rig.port.bodies("recordings") == []
     assert rig.port.controls() == ["connected", "snapshot"]
