@@ -136,7 +136,7 @@ class AsteriskInterpreter:
                 pass  # a word of a newer version: it stays in the log
 
     def _last_sign_ms(self, link: dict[str, Any]) -> int | None:
-        """Answer when the connection was last alive, for a hub that was killed; None before the first time."""
+        """Answer when the connection was last alive, for a hub that was killed; None at first."""
         return max(self._memory.get("heard_ms") or 0, link.get("since_ms") or 0) or None
 
     def _release(self, state: str, *, since_ms: int = 0) -> None:

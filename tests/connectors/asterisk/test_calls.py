@@ -463,3 +463,14 @@ def test_an_application_that_was_replaced_raises_an_alarm_that_names_it(fold: Fo
         stream.control("disconnected", 6), stream.control("connected", 7), *stream.reading(8, channels=[])
     )
     assert [fact.type for fact in fold.facts if fact.key == alert.key] == ["alert.raised", "alert.resolved"]
+
+
+def test_a_repeated_creation_after_the_end_opens_nothing_and_leaves_nothing(
+    fold: Fold, stream: Stream
+) -> None:
+    caller = stream.channel("1121001", "94", "Ring")
+    fold.take(stream.created(caller), stream.up(caller, 5), stream.destroyed(caller, 900))
+    fold.take(stream.created(caller), stream.varset(caller, "MIXMONITOR_FILENAME", "/m/a.wav", 1))
+
+    assert [states(facts) for facts in fold.calls()] == [["open", "oncall", "closed"]]
+    assert list(fold.memory.keys("leg:")) == []

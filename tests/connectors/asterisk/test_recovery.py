@@ -246,6 +246,17 @@ def test_a_hub_that_was_killed_in_silence_counts_from_its_last_reading(fold: Fol
     assert [one["from_ms"] for one in fold.of_type("gap.closed")] == [T0 + 100]
 
 
+def test_legs_that_died_in_the_gap_are_forgotten(fold: Fold, stream: Stream) -> None:
+    caller, callee = talking(fold, stream, "1121001", "1121002", "1121002")
+    stray = stream.channel("1121003", "1121999", "Ring")
+    fold.take(stream.created(stray, 1500))
+    lose(fold, stream, 2000, 9000)
+    fold.take(*stream.reading(9100, channels=[]))
+
+    assert list(fold.memory.keys("leg:")) == []
+    assert all(fold.ledger.is_gone(one["id"]) for one in (caller, callee, stray))
+
+
 def test_the_gap_says_what_was_looked_at_rebuilt_and_cannot_be_known(fold: Fold, stream: Stream) -> None:
     talking(fold, stream, "1121001", "1121002", "1121002")
     lose(fold, stream, 2000, 9000)
