@@ -92,6 +92,8 @@ class TokenCache:
 
     async def find(self, secret: str) -> Token | None:
         """Answer the token of a secret while it is good. Errors: `StoreUnavailable`."""
+        if not secret:
+            return None
         now = self._clock.monotonic()
         entry = self._known.get(secret)
         if entry is not None and entry[1] >= now:

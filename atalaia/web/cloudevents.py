@@ -38,7 +38,7 @@ class NotCloudEvents(Exception):
 def read_request(content_type: str, headers: Mapping[str, str], body: bytes, now_ms: int) -> list[Heard]:
     """Read one event (structured or binary mode) or a batch.
 
-    headers: lower case. now_ms: the time of an event that names none.
+    headers: those that begin with `ce-`, lower case. now_ms: the time of an event that names none.
     Errors: `NotCloudEvents`; of a batch with one wrong event nothing is taken.
     """
     if "ce-specversion" in headers and not content_type.startswith("application/cloudevents"):

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atalaia.errors import StoreUnavailable
-from atalaia.web import bodies
+from atalaia.web import bodies, flash
 from atalaia.web.access import COOKIE, NOBODY, TokenCache, Who, bearer_of, of_session, of_token
 from atalaia.web.headers import Origin, security_headers
 from atalaia.web.i18n import N_
@@ -28,16 +28,14 @@ log = structlog.get_logger("atalaia.web.access_log")
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # Neither identity nor a line in the access log.
 _PLAIN = ("/static/", "/favicon")
-_INTAKE = "/api/intake/"
 
 
 class Door:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, parts: Parts, intake: ASGIApp, cache: TokenCache) -> None:
+    def __init__(self, app: ASGIApp, parts: Parts, cache: TokenCache) -> None:
         self._app = app
         self._parts = parts
-        self._intake = intake
         self._cache = cache
         self._origin = Origin(parts.settings)
         self._limiter = Limiter(parts.ambient.clock, parts.settings.requests_per_minute)
@@ -48,9 +46,6 @@ class Door:
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
-        if path.startswith(_INTAKE):  # the hot path has a door of its own
-            await self._intake(scope, receive, send)
-            return
         answer = _Answer(self._headers, send)
         if path.startswith(_PLAIN):
             await self._app(scope, receive, answer.send)
@@ -61,7 +56,7 @@ class Door:
         state["request_id"] = answer.id = self._parts.ambient.ids.new()
         scope["scheme"] = self._origin.scheme(scope, headers)
         try:
-            receive = await self._let_in(scope, headers, receive)
+            receive = await self._let_in(scope, headers, receive, answer)
         except (Problem, StoreUnavailable) as error:
             problem = of_error(error)
             assert problem is not None
@@ -72,7 +67,7 @@ class Door:
         finally:
             self._note(scope, answer, began)
 
-    async def _let_in(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
+    async def _let_in(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> Receive:
         """Find out who asks and whether he may ask at all; answer how to read the body from here on."""
         state = scope["state"]
         state["address"] = address = self._origin.address(scope, headers)
@@ -80,11 +75,14 @@ class Door:
         state["who"] = who = await self._identify(scope, headers, address)
         state["person"] = who.person
         state["csrf"] = who.session.csrf if who.session else ""
+        state["flashes"] = self._flashes(scope, headers, answer)
         if scope["path"].startswith("/api/") and (wait_s := self._limiter.take(who.id or address)):
             raise too_many(wait_s)
         if scope["method"] in SAFE:
             return receive
-        body = await bodies.read_body(headers, receive, most=self._parts.settings.body_bytes_max)
+        body = await bodies.read_body(
+            headers.get("content-length", ""), receive, most=self._parts.settings.body_bytes_max
+        )
         bodies.check_body(headers, body)
         self._check_forgery(who, headers, body)
         state["body"] = body
@@ -98,6 +96,16 @@ class Door:
         cookie = Request(scope).cookies.get(COOKIE)
         session = await self._parts.sessions.find(cookie) if cookie else None
         return of_session(session, address) if session is not None else NOBODY
+
+    def _flashes(self, scope: Scope, headers: Headers, answer: _Answer) -> list[tuple[str, str]]:
+        """Answer what the last request had to say, once, to the page that shows it."""
+        if scope["method"] != "GET" or "text/html" not in headers.get("accept", ""):
+            return []
+        cookie = Request(scope).cookies.get(flash.COOKIE)
+        if not cookie:
+            return []
+        answer.more.append((b"set-cookie", flash.gone()))
+        return flash.read(cookie)
 
     def _check_forgery(self, who: Who, headers: Headers, body: bytes) -> None:
         """Refuse what another site makes a browser send. Programs with a token carry no cookie to abuse."""
@@ -127,6 +135,7 @@ class _Answer:
     def __init__(self, headers: list[tuple[bytes, bytes]], send: Send) -> None:
         self.status = 0
         self.id = ""
+        self.more: list[tuple[bytes, bytes]] = []
         self._headers = headers
         self._send = send
 
@@ -134,7 +143,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = message.setdefault("headers", [])
-            headers += self._headers
+            headers += self._headers + self.more
             if self.id:
                 headers.append((b"x-request-id", self.id.encode()))
         await self._send(message)

@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 from fastapi import Request
 from sqlalchemy import Connection, select
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from atalaia.clock import to_ms
+from atalaia.desk.people.model import Token
 from atalaia.errors import StoreUnavailable
 from atalaia.events.log import Source
 from atalaia.events.model import Appended, Heard
@@ -33,6 +33,7 @@ _KNOWN_S = 2.0
 _KNOWN_MAX = 1_000
 _HEADERS = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
 _RETRY = {"Retry-After": "1"}
+_WANTED = frozenset({b"authorization", b"content-type", b"content-length", b"ce-specversion"})
 
 
 class Intake:
@@ -60,15 +61,27 @@ class Intake:
         await send({"type": "http.response.body", "body": answer})
 
     async def _take(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
-        headers = _plain(scope["headers"])
+        raw: list[tuple[bytes, bytes]] = scope["headers"]
         connection: str = scope["path"][len(PREFIX) :]
-        await self._let_in(scope["method"], headers)
-        await self._check(connection)
+        headers = {name: value for name, value in raw if name in _WANTED}
+        if scope["method"] != "POST":
+            raise _only_post()
+        secret = bearer_of(headers.get(b"authorization", b"").decode("latin-1"))
+        token = self._cache.peek(secret) or await self._cache.find(secret)
+        _check_token(token)
+        now = self._clock.monotonic()
+        known = self._known.get(connection)
+        if known is None or known[1] < now:
+            known = await self._look(connection, now)
+        _check_connection(known[0])
         most = self._parts.settings.intake_bytes_max
-        body = await bodies.read_body(Headers(scope=scope), receive, most=most)
-        now_ms = to_ms(self._clock.now())
+        body = await bodies.read_body(
+            headers.get(b"content-length", b"").decode("latin-1"), receive, most=most
+        )
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        attributes = _attributes(raw) if b"ce-specversion" in headers else {}
         try:
-            heard = read_request(headers.get("content-type", ""), headers, body, now_ms)
+            heard = read_request(content_type, attributes, body, to_ms(self._clock.now()))
         except NotCloudEvents as error:
             raise Problem(
                 400,
@@ -93,36 +106,13 @@ class Intake:
         finally:
             self._waiting -= len(heard)
 
-    async def _let_in(self, method: str, headers: dict[str, str]) -> None:
-        if method != "POST":
-            raise Problem(
-                405, "method-not-allowed", N_("This address does not take that method"), "Send events by "
-            "POST.",
-                headers={"Allow": "POST"},
-            )  # fmt: skip
-        secret = bearer_of(headers.get("authorization", ""))
-        token = await self._cache.find(secret) if secret else None
-        if token is None:
-            raise unauthenticated()
-        if SCOPE not in token.scopes:
-            raise Problem(403, "forbidden", N_("You may not do that"), f"This needs the scope {SCOPE}.")
-
-    async def _check(self, connection: str) -> None:
-        """Refuse events for a connection that takes none; what is known is believed for seconds."""
-        now = self._clock.monotonic()
-        known = self._known.get(connection)
-        if known is None or known[1] < now:
-            desired = await self._parts.store.read(lambda tx: _desired(tx, connection))
-            if len(self._known) >= _KNOWN_MAX:
-                self._known.clear()
-            known = self._known[connection] = (desired, now + _KNOWN_S)
-        if known[0] == "":
-            raise not_found("intake connection")
-        if known[0] != "on":
-            raise Problem(
-                409, "switched-off", N_("This connection is switched off"), "Nothing was taken.",
-                todo=N_("Switch the connection on, then send again."),
-            )  # fmt: skip
+    async def _look(self, connection: str, now: float) -> tuple[str, float]:
+        """Look whether a connection takes events, and believe it for seconds."""
+        desired = await self._parts.store.read(lambda tx: _desired(tx, connection))
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
+        known = self._known[connection] = (desired, now + _KNOWN_S)
+        return known
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
         state = scope.setdefault("state", {})
@@ -142,8 +132,34 @@ def _length(body: bytes) -> tuple[bytes, bytes]:
     return b"content-length", str(len(body)).encode()
 
 
-def _plain(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+def _attributes(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Answer the headers of binary mode."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw if name.startswith(b"ce-")}
+
+
+def _check_token(token: Token | None) -> None:
+    if token is None:
+        raise unauthenticated()
+    if SCOPE not in token.scopes:
+        raise Problem(403, "forbidden", N_("You may not do that"), f"This needs the scope {SCOPE}.")
+
+
+def _check_connection(desired: str) -> None:
+    """Refuse events for a connection that takes none."""
+    if desired == "":
+        raise not_found("intake connection")
+    if desired != "on":
+        raise Problem(
+            409, "switched-off", N_("This connection is switched off"), "Nothing was taken.",
+            todo=N_("Switch the connection on, then send again."),
+        )  # fmt: skip
+
+
+def _only_post() -> Problem:
+    return Problem(
+        405, "method-not-allowed", N_("This address does not take that method"), "Send events by POST.",
+        headers={"Allow": "POST"},
+    )  # fmt: skip
 
 
 def _desired(tx: Connection, identity: str) -> str:

@@ -162,7 +162,7 @@ async def running(
 async def serving(app: FastAPI) -> AsyncIterator[str]:
     """Serve an app on a free port; answer its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, ws="none")
+    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, ws="none", proxy_headers=False)
     server = uvicorn.Server(config)
     server.capture_signals = _no_signals  # type: ignore[method-assign]  # pytest keeps its own
     task = asyncio.create_task(server.serve([listener]))

@@ -50,6 +50,17 @@ def count_by_status(tx: Connection, *, connection: str | None = None) -> dict[st
     return {status: int(number) for status, number in tx.execute(query)}
 
 
+def count_by_client(tx: Connection) -> dict[str, tuple[int, int]]:
+    """Answer per client how many phones are online and how many there are, by client."""
+    c = endpoints.c
+    query = select(c.client, c.status, func.count().label("n")).group_by(c.client, c.status).order_by(c.client)
+    found: dict[str, tuple[int, int]] = {}
+    for row in tx.execute(query):
+        online, known = found.get(row.client, (0, 0))
+        found[row.client] = (online + (int(row.n) if row.status == "online" else 0), known + int(row.n))
+    return found
+
+
 def _read(row: Any) -> Endpoint:
     return Endpoint(
         row.connection,

@@ -16,6 +16,7 @@ from atalaia.desk.people.model import HUB, By, NotAllowed, Person, SignedIn
 from atalaia.desk.people.passwords import digest, hash_password, new_secret, verify_password
 from atalaia.desk.people.roles import ROLES
 from atalaia.desk.people.sessions import PRODUCER, Sessions
+from atalaia.desk.words import N_
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
 from atalaia.settings import Settings
@@ -112,7 +113,7 @@ class People:
         """Change one's own password and sign out everywhere else than in the session `keep`."""
         hashed = await self.store.read(lambda tx: rows.password_hash(tx, person.id))
         if hashed is not None and not await verify_password(hashed, old):
-            raise NotAllowed("The present password is not right.", field="old")
+            raise NotAllowed(N_("The present password is not right."), field="old")
         self.check_password(new, field="new")
         fresh = await hash_password(new)
         await self.store.write(lambda tx: self._set_password(tx, person.id, fresh, by, keep))
@@ -133,9 +134,9 @@ class People:
         least = self.settings.password_chars_min
         if not least <= len(password) <= 1_000:
             raise NotAllowed(
-                f"The password is too short: it needs {least} characters or more.",
+                N_("The password is too short. Several words in a row are easy to remember."),
                 field=field,
-                remedy="Several words in a row are easy to remember.",
+                remedy=f"Give {least} characters or more.",
             )
 
     # Within a transaction.
@@ -148,7 +149,9 @@ class People:
     def _link_for(self, tx: Connection, email: str, by: By) -> str:
         found = rows.find_person(tx, email)
         if found is None or found[0].disabled_ms is not None:
-            raise NotAllowed("There is no person with this e-mail address who may sign in.", field="email")
+            raise NotAllowed(
+                N_("There is no person with this e-mail address who may sign in."), field="email"
+            )
         self._fact(tx, "person.link_made", found[0].id, by, {})
         return self._new_link(tx, found[0].id, self.settings.link_minutes * 60_000)
 
@@ -186,7 +189,7 @@ class People:
     def _invite_again(self, tx: Connection, identity: str, by: By) -> str:
         person = _known(tx, identity)
         if person.disabled_ms is not None:
-            raise NotAllowed("This person is disabled.", remedy="Enable the person first.")
+            raise NotAllowed(N_("This person is disabled."), remedy="Enable the person first.")
         now = self._now()
         # An unused older link would be a second way in.
         old = (login_links.c.person == identity, login_links.c.used_ms.is_(None))
@@ -199,7 +202,7 @@ class People:
     def _create(self, tx: Connection, email: str, name: str, role: str, hashed: str | None, by: By) -> Person:
         email = email.strip().lower()
         if rows.find_person(tx, email) is not None:
-            raise NotAllowed("There is a person with this e-mail address already.", field="email")
+            raise NotAllowed(N_("There is a person with this e-mail address already."), field="email")
         now, identity = self._now(), self.ambient.ids.new()
         row = {
             "id": identity, "email": email, "name": name.strip(), "role": role, "password_hash": hashed,
@@ -269,30 +272,32 @@ def _link(tx: Connection, secret: str, now_ms: int) -> Link | None:
 def _known(tx: Connection, identity: str) -> Person:
     person = rows.get_person(tx, identity)
     if person is None:
-        raise NotAllowed("There is no such person.", field="id")
+        raise NotAllowed(N_("There is no such person."), field="id")
     return person
 
 
 def _check_person(email: str, name: str, role: str) -> None:
     if not _EMAIL.fullmatch(email.strip()):
         raise NotAllowed(
-            "This is not an e-mail address.", field="email", remedy="Write it like ana@example.com."
+            N_("This is not an e-mail address."), field="email", remedy="Write it like ana@example.com."
         )
     if not 1 <= len(name.strip()) <= 120:
-        raise NotAllowed("The name is empty or longer than 120 characters.", field="name")
+        raise NotAllowed(N_("The name is empty or longer than 120 characters."), field="name")
     if role not in ROLES:
-        raise NotAllowed("There is no such role.", field="role", remedy=f"Choose one of {', '.join(ROLES)}.")
+        raise NotAllowed(
+            N_("There is no such role."), field="role", remedy=f"Choose one of {', '.join(ROLES)}."
+        )
 
 
 def _check_admin_left(tx: Connection) -> None:
     if rows.nobody_yet(tx):
         raise NotAllowed(
-            "Nobody would be left who can administer this hub.",
+            N_("Nobody would be left who can administer this hub."),
             remedy="Make somebody else an administrator first.",
         )
 
 
 def _used_up() -> NotAllowed:
     return NotAllowed(
-        "This link was used already or is too old.", remedy="Ask an administrator for a new one."
+        N_("This link was used already or is too old."), remedy="Ask an administrator for a new one."
     )

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from atalaia.desk.words import N_
+
 Role = Literal["admin", "agent", "viewer"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 # Scope -> what it allows, in plain words for the token form.
 SCOPES: dict[str, str] = {
-    "events:read": "Read the event log",
-    "events:write": "Send events in",
-    "calls:read": "Read calls and endpoints",
-    "connections:read": "Read connections, their health and their gaps",
-    "connections:write": "Set up, switch and remove connections",
-    "deliveries:read": "Read subscriptions, deliveries and attempts",
-    "deliveries:write": "Set up subscriptions; replay and skip deliveries",
-    "alerts:read": "Read alerts",
-    "people:admin": "Invite, change and disable people",
-    "tokens:admin": "Make and revoke API tokens",
-    "settings:admin": "Read and change settings",
-    "system:read": "Read workers, versions, queues and metrics",
+    "events:read": N_("Read the event log"),
+    "events:write": N_("Send events in"),
+    "calls:read": N_("Read calls and endpoints"),
+    "connections:read": N_("Read connections, their health and their gaps"),
+    "connections:write": N_("Set up, switch and remove connections"),
+    "deliveries:read": N_("Read subscriptions, deliveries and attempts"),
+    "deliveries:write": N_("Send deliveries again and let dead letters go"),
+    "subscriptions:write": N_("Set up, change and remove subscriptions"),
+    "alerts:read": N_("Read alerts"),
+    "people:admin": N_("Invite, change and disable people"),
+    "tokens:admin": N_("Make and revoke API tokens"),
+    "settings:admin": N_("Read and change settings"),
+    "system:read": N_("Read workers, versions, queues and metrics"),
 }
 
 _VIEWER = frozenset(

@@ -11,6 +11,7 @@ from atalaia.clock import to_ms
 from atalaia.desk.people import rows
 from atalaia.desk.people.model import By, NotAllowed, Person, Session, SignedIn
 from atalaia.desk.people.passwords import digest, new_secret, verify_password
+from atalaia.desk.words import N_
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
 from atalaia.settings import Settings
@@ -45,7 +46,7 @@ class Sessions:
         fits = await verify_password(hashed, password)
         if person is None or not fits or person.disabled_ms is not None:
             await self.store.write(lambda tx: self._failed(tx, person, address))
-            raise WrongPassword("This e-mail address and password do not belong together.")
+            raise WrongPassword(N_("This e-mail address and password do not belong together."))
         return await self.store.write(lambda tx: self.begin(tx, person, agent, address))
 
     def begin(self, tx: Connection, person: Person, agent: str, address: str) -> SignedIn:

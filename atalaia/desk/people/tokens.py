@@ -14,6 +14,7 @@ from atalaia.desk.people.model import HUB, By, NotAllowed, Token
 from atalaia.desk.people.passwords import digest, new_secret
 from atalaia.desk.people.roles import SCOPES
 from atalaia.desk.people.sessions import PRODUCER
+from atalaia.desk.words import N_
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
 from atalaia.store.store import Store
@@ -79,19 +80,21 @@ class Tokens:
     def _known(self, tx: Connection, identity: str) -> Token:
         token = rows.get_token(tx, identity)
         if token is None:
-            raise NotAllowed("There is no such token.", field="id")
+            raise NotAllowed(N_("There is no such token."), field="id")
         return token
 
 
 def _check(name: str, scopes: list[str], expires_ms: int | None, now_ms: int) -> None:
     if not 1 <= len(name.strip()) <= 120:
-        raise NotAllowed("The name is empty or longer than 120 characters.", field="name")
+        raise NotAllowed(N_("The name is empty or longer than 120 characters."), field="name")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise NotAllowed(
-            "A token needs at least one scope, and only known ones.",
+            N_("A token needs at least one scope, and only known ones."),
             field="scopes",
             remedy=f"Choose from {', '.join(SCOPES)}.",
         )
     if expires_ms is not None and expires_ms <= now_ms:
-        raise NotAllowed("The token would expire in the past.", field="expires", remedy="Choose a later day.")
+        raise NotAllowed(
+            N_("The token would expire in the past."), field="expires", remedy="Choose a later day."
+        )

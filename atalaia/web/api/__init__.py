@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from atalaia.web.api import alerts, calls, connections, events, health, people, system
+from atalaia.web.api import alerts, calls, connections, deliveries, events, health, people, system
 
 ROUTERS: tuple[APIRouter, ...] = (
-    events.routes, calls.routes, connections.routes, alerts.routes, people.routes, system.routes,
+    events.routes,
+    calls.routes,
+    connections.routes,
+    deliveries.routes,
+    alerts.routes,
+    people.routes,
+    system.routes,
     health.routes,
-)  # fmt: skip
+)

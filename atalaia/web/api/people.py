@@ -198,7 +198,8 @@ async def make_token(
     request: Request, response: Response, who: TokensAdmin, asked: TokenMake
 ) -> MadeTokenOut:
     """Make a token. A token cannot give more than it has itself."""
-    missing = sorted(set(asked.scopes) - who.scopes) if who.kind == "token" else []
+    known = set(asked.scopes) & set(SCOPES)
+    missing = sorted(known - who.scopes) if who.kind == "token" else []
     if missing:
         raise Problem(
             403, "forbidden", N_("You may not do that"), f"The token that asks lacks {', '.join(missing)}."

@@ -240,7 +240,8 @@ async def _sizes(parts: Parts) -> SizesOut:
     return SizesOut(
         first_seq=size.first_seq, last_seq=size.last_seq, bytes=await parts.store.read(queries.store_bytes),
         deliveries_open=size.deliveries_open, deliveries_dead=size.deliveries_dead,
-        oldest_open_at=size.oldest_open_ms, circuits_open=size.circuits_open, subscriptions=size.subscriptions,
+        oldest_open_at=size.oldest_open_ms, circuits_open=size.circuits_open,
+        subscriptions=size.subscriptions,
     )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def _draw(
     with i18n.drawing(render.view_of(request)):
         error, notice = (i18n.gettext(text) if text else "" for text in (error, notice))
     return render.page(
-        request, "sign_in.html", status=status, headers={"Cache-Control": "no-store"},
+        request, "sign_in.html", status_code=status, headers={"Cache-Control": "no-store"},
         email=email, next=next, error=error, notice=notice,
     )  # fmt: skip
 
@@ -146,9 +146,10 @@ def _draw_welcome(
         error = i18n.gettext(error) if error else ""
     person = link.person
     return render.page(
-        request, "link.html" if link.kind == "sign_in" else "set_password.html", status=status,
+        request, "link.html" if link.kind == "sign_in" else "set_password.html", status_code=status,
         headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
-        first=link.kind == "first", name=person.name if person else name, email=person.email if person else email, errors=said, error=error,
+        first=link.kind == "first", name=person.name if person else name,
+        email=person.email if person else email, errors=said, error=error,
     )  # fmt: skip
 
 
