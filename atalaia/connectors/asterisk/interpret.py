@@ -190,7 +190,9 @@ def _cause(body: wire.Json) -> str:
     """Say in words how the connection ended."""
     if body.get("control") == "closed":
         return "closed by us"
-    code = body.get("code")
+    told, code = body.get("cause"), body.get("code")
+    if isinstance(told, str) and told:
+        return told
     return f"cut without a close frame ({code})" if code == 1006 else f"closed by Asterisk ({code})"
 
 
