@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +75,7 @@ class Hub:
 @asynccontextmanager
 async def running(
     settings: Settings, connectors: Mapping[str, Connector], *, ambient: Ambient | None = None
-) -> AsyncIterator[Hub]:
+) -> AsyncGenerator[Hub]:
     """Open the store, start every part, and stop them in order at the end.
 
     Errors: `ConfigError` and `StoreUnavailable` when it cannot start; both say what to do.

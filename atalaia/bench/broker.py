@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,14 @@ _BIN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _NAME = "RabbitMQ quorum queue, persistent messages, publisher confirms"
 
 
+def is_installed() -> bool:
+    """Answer whether this machine has RabbitMQ's server."""
+    return _BIN.exists()
+
+
 async def quorum_publishes(size: int, *, in_flight: int, seconds: float) -> dict[str, Any]:
     """Publish confirmed messages of `size` bytes to a quorum queue; answer figures, or why there are none."""
-    if not _BIN.exists():
+    if not is_installed():
         return {"name": _NAME, "not_run": "rabbitmq-server is not installed"}
     try:
         async with broker() as url:
@@ -62,8 +67,8 @@ async def _publish(url: str, size: int, in_flight: int, seconds: float) -> tuple
 
 
 @asynccontextmanager
-async def broker() -> AsyncIterator[str]:
-    """Run a RabbitMQ on free ports with data of its own; answers its URL. Ends it, and its port mapper, by pid."""
+async def broker(*vhosts: str) -> AsyncGenerator[str]:
+    """Run a RabbitMQ on free ports with data of its own and these vhosts; answers its URL."""
     folder = Path(tempfile.mkdtemp(prefix="atalaia-bench-rabbit-"))
     port, distribution, mapper = _free_port(), _free_port(), _free_port()
     (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = false\n")
@@ -88,6 +93,9 @@ async def broker() -> AsyncIterator[str]:
     )  # fmt: skip
     try:
         await _wait_for_port(port)
+        for vhost in vhosts:
+            await _ctl(env, "add_vhost", vhost)
+            await _ctl(env, "set_permissions", "-p", vhost, "guest", ".*", ".*", ".*")
         yield f"amqp://guest:guest@127.0.0.1:{port}/"
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -102,6 +110,14 @@ async def broker() -> AsyncIterator[str]:
         )  # fmt: skip
         await stop.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _ctl(env: dict[str, str], *words: str) -> None:
+    command = str(_BIN.with_name("rabbitmqctl"))
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(command, *words, env=env, stdout=quiet, stderr=quiet)
+    if await process.wait():
+        raise OSError(f"rabbitmqctl {words[0]} failed")
 
 
 async def _wait_for_port(port: int) -> None:

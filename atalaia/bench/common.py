@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +53,7 @@ def cpu_s(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def scratch() -> Any:
+def scratch() -> Generator[Path]:
     """A folder that is gone afterwards, on the disk where results would be kept, not in memory."""
     folder = Path(tempfile.mkdtemp(prefix="atalaia-bench-", dir=os.environ.get("ATALAIA_BENCH_DIR")))
     try:
@@ -70,13 +70,17 @@ class Child:
     said: dict[str, Any]
     ready_s: float
 
+    def at(self, name: str) -> str:
+        """Answer an address that it said."""
+        return str(self.said[name])
+
     @property
     def pid(self) -> int:
         return self.process.pid
 
 
 @asynccontextmanager
-async def child(words: Sequence[str], *, env: dict[str, str] | None = None) -> AsyncIterator[Child]:
+async def child(words: Sequence[str], *, env: dict[str, str] | None = None) -> AsyncGenerator[Child]:
     """Run `python -m …` until the end of the block; the first JSON line it prints says that it is ready."""
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(

@@ -31,7 +31,7 @@ async def bench(*, seconds: float, rate: float, keys: int, database_url: str | N
     async with child(["atalaia.bench.consumer", secret]) as consumer:
         with scratch() as folder:
             ground = await _prepare(folder, consumer, secret, database_url)
-            allowed = {"ATALAIA_ALLOW_PRIVATE_TARGETS": urlsplit(consumer.said["url"]).netloc}
+            allowed = {"ATALAIA_ALLOW_PRIVATE_TARGETS": urlsplit(consumer.at("url")).netloc}
             more = ["--database-url", database_url] if database_url else []
             async with child(up_words(folder, *more), env=allowed) as hub:
                 await _load(hub, consumer, ground, "warm", 1.0, None, keys)
@@ -42,7 +42,7 @@ async def bench(*, seconds: float, rate: float, keys: int, database_url: str | N
                 memory = rss_mb(hub.pid)
             recorded = _recorded(folder) if not database_url else None
         say("deliver: baseline")
-        baseline = await _baseline(consumer.said["url"], secret, min(seconds, 5.0))
+        baseline = await _baseline(consumer.at("url"), secret, min(seconds, 5.0))
     return {
         "bench": "deliver",
         "events": fast["events"],
@@ -67,7 +67,7 @@ async def _prepare(folder: Path, consumer: Child, secret: str, database_url: str
         "name": "bench",
         "format": "raw",
         "filter": {"types": ["intake.*"]},
-        "target": {"kind": "webhook", "url": consumer.said["url"]},
+        "target": {"kind": "webhook", "url": consumer.at("url")},
         "secrets": {"signing": [{"secret": secret}]},
     }
     intake = ("intake", "bench", IntakeSettings(note=""))
@@ -78,7 +78,7 @@ async def _load(
     hub: Child, consumer: Child, ground: Ground, run: str, seconds: float, rate: float | None, keys: int
 ) -> dict[str, Any]:
     """Send, wait until all has arrived, and compare what was sent with what came."""
-    host = urlsplit(hub.said["url"])
+    host = urlsplit(hub.at("url"))
     make = request_maker(host.netloc, ground, run, keys=keys)
     sent: dict[str, float] = {}
 
@@ -86,7 +86,7 @@ async def _load(
         sent[f"{run}-{number:09d}"] = time.time()
         return make(number)
 
-    await _post(f"{consumer.said['figures']}/clear")
+    await _post(f"{consumer.at('figures')}/clear")
     before, began = cpu_s(hub.pid), time.time()
     hammer = Hammer(host.hostname or "", host.port or 0, request)
     await hammer.run(SENDERS, seconds, rate=rate)
@@ -108,7 +108,7 @@ async def _load(
 async def _drain(consumer: Child, expected: int) -> dict[str, Any]:
     deadline = time.monotonic() + DRAIN_S
     while True:
-        figures = await _get(f"{consumer.said['figures']}/figures")
+        figures = await _get(f"{consumer.at('figures')}/figures")
         if len(figures["arrived"]) >= expected or time.monotonic() > deadline:
             return figures
         await asyncio.sleep(0.2)

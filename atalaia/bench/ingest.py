@@ -26,7 +26,7 @@ async def bench(*, clients: int, seconds: float, database_url: str | None) -> di
         )
         more = ["--database-url", database_url] if database_url else []
         async with child(up_words(folder, *more)) as hub:
-            host = urlsplit(hub.said["url"])
+            host = urlsplit(hub.at("url"))
             say(f"ingest: warming up {host.netloc}")
             await _hammer(host, ground, "warm", clients, 1.0)
             before = cpu_s(hub.pid)
@@ -61,7 +61,7 @@ async def _hammer(
 
 
 def request_maker(netloc: str, ground: Ground, run: str, *, keys: int = 1) -> Callable[[int], bytes]:
-    """Answer a function that makes the n-th request: one CloudEvent of `BODY_BYTES`, all of the same length."""
+    """Answer a function that makes the n-th request: one CloudEvent of `BODY_BYTES`."""
     first = b'{"specversion":"1.0","id":"' + run.encode() + b"-"
     middle = b'","source":"/bench","type":"meter.read","subject":"meter-'
     last = b'","data":{"note":"'

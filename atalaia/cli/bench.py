@@ -54,13 +54,10 @@ def calls(
         float, typer.Option(min=0, help="Calls a second of the burst; 0 leaves it out.")
     ] = 100.0,
     together: Annotated[int, typer.Option(min=0, help="Simultaneous calls; 0 leaves them out.")] = 1000,
-    real: Annotated[
-        bool, typer.Option("--real/--streams", help="Use a real Asterisk where there is one.")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Calls from an Asterisk to a message bus: every record right, in time, without a cut."""
-    work = calls_bench.bench(seconds=seconds, rate=rate, burst=burst, together=together, real=real)
+    work = calls_bench.bench(seconds=seconds, rate=rate, burst=burst, together=together)
     _show(work, as_json)
 
 

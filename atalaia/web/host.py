@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -54,7 +54,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(hub: Hub, door: socket.socket, extend: Callable[[FastAPI], None]) -> AsyncIterator[str]:
+async def serving(hub: Hub, door: socket.socket, extend: Callable[[FastAPI], None]) -> AsyncGenerator[str]:
     """Serve on `door` until the end of the block; answers the base URL once it answers requests.
 
     extend: may add routes to the app before it starts, as the demo does.
@@ -81,14 +81,9 @@ async def serving(hub: Hub, door: socket.socket, extend: Callable[[FastAPI], Non
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handling: the hub stops its parts in order."""
 
-    @property
-    def capturing(self) -> bool:
-        return False
-
-    def capture_signals(self):  # pyright: ignore
-        import contextlib
-
-        return contextlib.nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
 
 
 async def until_told() -> None:
