@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -20,6 +21,11 @@ CALL = SHARED / "asterisk" / "call"
 # RTP ports are tried until one is free, so all instances share a range beyond the phones' (40000-53000).
 RTP_START, RTP_END = 54_000, 64_999
 LOAD_ENDPOINTS = 400
+
+# Scenarios draw their phones' ports from their process id; so far apart they do not meet.
+PIDS_APART = 12
+_starting = Lock()
+_running: list[subprocess.Popen[str]] = []
 
 
 class RunningCall:
@@ -130,14 +136,7 @@ class Asterisk:
         words = [str(CALL), scenario]
         for name, value in options.items():
             words += [f"--{'from' if name == 'origin' else name}", str(value)]
-        process = subprocess.Popen(
-            words,
-            env={**os.environ, **self.env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = _apart(words, {**os.environ, **self.env})
         self._ground.remember(f"call-{process.pid}", process.pid)
         running = RunningCall(scenario, process)
         self._calls.append(running)
@@ -170,6 +169,43 @@ class Asterisk:
         self.end_calls()
         self.resume()
         self.up("clean", check=False)
+
+
+def _apart(words: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    """Start `call` under a process id from which it draws other ports than those that run now.
+
+    It takes its phones' ports from its process id on, so neighbours would meet. A shell that waits for a word
+    shows its id before it becomes `call`.
+    """
+    with _starting:
+        _running[:] = [one for one in _running if one.poll() is None]
+        while True:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "call", *words],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            if all(_distance(process.pid, one.pid) >= PIDS_APART for one in _running):
+                break
+            process.communicate(timeout=10)
+        _running.append(process)
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.close()
+    process.stdin = None  # or communicate() would flush it
+    return process
+
+
+def _distance(one: int, other: int) -> int:
+    """Answer how far apart two process ids are on the two circles from which ports are drawn."""
+    apart: list[int] = []
+    for circle in (4000, 300):
+        steps = (one - other) % circle
+        apart.append(min(steps, circle - steps))
+    return min(apart)
 
 
 def make(ground: Ground, flavour: str = "22", settings: dict[str, str] | None = None) -> Asterisk:
