@@ -160,6 +160,32 @@ def test_later_a_second_one_is_tried() -> None:
     assert [at for at in watch.times(SendCanary) if at < left[0]][-2:] == [left[0] - 4, left[0] - 2]
 
 
+def test_while_events_come_pongs_and_canaries_may_be_late_but_not_for_ever() -> None:
+    watch = Watch("pong", "canary")
+    watch.run(20)
+    watch.answers.clear()
+    watch.run(10, heard_every_s=0.5)
+    assert watch.left() is None
+    assert watch.times(Doubt) != []
+
+    watch.run(10, heard_every_s=0.5)
+
+    assert watch.left() is not None
+
+
+def test_when_the_events_stop_what_is_late_counts_at_once() -> None:
+    watch = Watch("pong", "canary")
+    watch.run(20)
+    watch.answers.clear()
+    watch.run(8, heard_every_s=0.5)
+    stopped_at = watch.now - 100
+    watch.run(10)
+
+    left = watch.left()
+    assert left is not None
+    assert left[0] - stopped_at <= 2.5
+
+
 def test_a_canary_that_was_never_sent_is_not_missed() -> None:
     watch = Watch("pong", "canary")
     watch.run(10)
