@@ -1,8 +1,8 @@
 """`bench calls`: from an Asterisk's events to records on a message bus.
 
 Goals: 25 calls a second with every record right and on the bus within 1 s (99th percentile) of its event;
-100 calls a second without the slow-reader cut; 1,000 calls at once. The upstream is the project's own simulator,
-which emits recorded-like streams of 87 events a call and knows what should come of them.
+100 calls a second without the slow-reader cut; 1,000 calls at once. The upstream is the project's own
+simulator, which emits streams of 87 events a call as recorded and knows what should come of them.
 Baseline in the same run: a bare forwarder (the same socket, every event published as it is, confirmed, no log,
 no records), which is what the proxies of this field do.
 """

@@ -129,7 +129,7 @@ class Hammer:
     paced: bool = False
 
     async def run(self, clients: int, seconds: float, *, rate: float | None = None) -> float:
-        """Hammer with `clients` connections for `seconds` (or at `rate` a second); answer how long it took."""
+        """Hammer for `seconds`, as fast as it goes or at `rate` a second; answer how long it took."""
         loop = asyncio.get_running_loop()
         lines: list[_Line] = []
         for _ in range(clients):
