@@ -25,6 +25,7 @@ from atalaia.ambient import Ambient
 from atalaia.web import i18n, ranges, show, states
 from atalaia.web.assets import assets
 from atalaia.web.i18n import N_, View
+from atalaia.web.said import said
 
 TEMPLATES_DIR = Path(__file__).parent / "templates"
 COOKIE_LANGUAGE, COOKIE_THEME, COOKIE_DENSITY = "atalaia_language", "atalaia_theme", "atalaia_density"
@@ -95,6 +96,7 @@ def environment() -> Environment:
         view=i18n.view,
         sign=states.sign,
         url_with=url_with,
+        said=said,
         attributes=show.attributes,
         sparkline=show.sparkline,
         ranges=ranges,
@@ -214,7 +216,8 @@ def view_of(request: Request) -> View:
         zone=i18n.zone_named(getattr(person, "zone", None) or getattr(request.app.state, "zone", None)),
         now_ms=clock.to_ms(ambient.clock.now()),
         path=request.url.path,
-        query=tuple(request.query_params.multi_items()),
+        # `part` asks for one block of a page; links drawn inside of it lead to the page.
+        query=tuple(pair for pair in request.query_params.multi_items() if pair[0] != "part"),
         csrf=str(getattr(request.state, "csrf", "") or ""),
     )
 
@@ -248,7 +251,7 @@ def frame_context(request: Request, view: View | None) -> dict[str, Any]:
         "styles": [
             assets().vendored("tabler.min.css"),
             assets().vendored("uPlot.min.css"),
-            *(assets().url(f"app/{name}.css") for name in ("tokens", "frame", "parts", "lists")),
+            *(assets().url(f"app/{name}.css") for name in ("tokens", "frame", "parts", "lists", "pages")),
         ],
         "htmx_js": assets().vendored("htmx.min.js"),
         "csrf_headers": {CSRF_HEADER: view.csrf},

@@ -3,6 +3,8 @@
 // The page says what it wants:
 //   <body data-live="calls,connections" data-live-after="1234">    topics, and the log sequence that the page shows
 //   <div data-live-on="calls" data-live-get="/calls?part=board">   fetched again and morphed when `calls` stirs
+//     … data-live-calm="2000"                                      at most every two seconds, where many look at much
+//     … data-live-every="10"                                       and every ten seconds anyway: ages of proofs
 //   <button data-live-news="calls" hidden>                         counts instead: “7 new”; a click fetches them
 //   <td data-glow="call-7-state">                                  glows once when its text changed
 //
@@ -33,6 +35,7 @@ let retryTimer = 0;
 const waiting = new Map();      // region → timer
 const announced = new WeakMap(); // button → keys it counts
 const freshAt = new WeakMap();  // region → when it was last good
+const fetchedAt = new WeakMap(); // region → when it was last asked for
 
 function say(state) {
   const sign = document.getElementById("live-state");
@@ -99,12 +102,14 @@ async function place(html) {
 
 function soon(region) {
   if (waiting.has(region)) return;
-  waiting.set(region, setTimeout(() => { waiting.delete(region); fetchRegion(region); }, CALM_MS));
+  const calm = Number(region.dataset.liveCalm || CALM_MS);
+  waiting.set(region, setTimeout(() => { waiting.delete(region); fetchRegion(region); }, calm));
 }
 
 /** Fetch a region again. When that fails the old content stays, and says from when it is. */
-async function fetchRegion(region) {
+export async function fetchRegion(region) {
   if (!region.isConnected) return;
+  fetchedAt.set(region, performance.now());
   const before = glowTexts();
   try {
     const answer = await fetch(region.dataset.liveGet, { headers: { "HX-Request": "true" } });
@@ -160,14 +165,17 @@ function refreshAll() {
 }
 
 function glowTexts() {
-  return new Map([...document.querySelectorAll("[data-glow]")].map((cell) => [cell.dataset.glow, cell.textContent]));
+  return new Map([...document.querySelectorAll("[data-glow]")].map((cell) => [cell.dataset.glow, glowText(cell)]));
 }
+
+/** What must change for a glow: an age beside a state grows by itself. */
+const glowText = (cell) => (cell.querySelector(".word") ?? cell).textContent;
 
 function settle(before) {
   labelCells();
   for (const cell of document.querySelectorAll("[data-glow]")) {
     const old = before.get(cell.dataset.glow);
-    if (old === undefined || old === cell.textContent) continue;
+    if (old === undefined || old === glowText(cell)) continue;
     cell.classList.remove("glow");
     void cell.offsetWidth; // starts the animation anew
     cell.classList.add("glow");
@@ -183,7 +191,17 @@ function onVisibility() {
   }
 }
 
+/** Fetch what ages without an event: some regions ask for it. */
+function fetchDue() {
+  if (document.hidden) return;
+  for (const region of document.querySelectorAll("[data-live-every]")) {
+    const last = fetchedAt.get(region) ?? 0;
+    if (performance.now() - last >= 1000 * Number(region.dataset.liveEvery)) fetchRegion(region);
+  }
+}
+
 export function start() {
+  setInterval(fetchDue, 1000);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-live-news]");
     if (button) showNews(button);

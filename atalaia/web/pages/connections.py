@@ -1,0 +1,233 @@
+"""The wall of connections, and the page of one: planes, gaps, history, kinds, switches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, Form, Query, Request, Response
+from sqlalchemy import Connection
+
+from atalaia.connections.queries import ConnectionSeen, get_connection, list_connections
+from atalaia.connectors.connector import Connector
+from atalaia.deliveries.subscription import Subscription, list_subscriptions
+from atalaia.events.gaps import Gap, list_gaps
+from atalaia.events.queries import EventFilter, counts, newest, rates_of
+from atalaia.web import i18n, render
+from atalaia.web.access import Who, require
+from atalaia.web.api.connections import setup_of
+from atalaia.web.i18n import N_, gettext
+from atalaia.web.pages import wall
+from atalaia.web.pages.common import DAY_MS, Part, Words, done, look, now_ms, screens, show
+from atalaia.web.pages.directory import Book, book_of
+from atalaia.web.pages.telling import Names, Told, tell
+from atalaia.web.pages.wall import Card
+from atalaia.web.parts import Parts, parts_of
+from atalaia.web.problems import not_found
+from atalaia.web.ranges import TimeRange
+from atalaia.web.said import said
+from atalaia.web.wire import Identity
+
+routes = screens("connections:read")
+Writer = Annotated[Who, Depends(require("connections:write"))]
+
+GAPS_SHOWN, HISTORY_SHOWN, SERIES_SHOWN = 50, 60, 5
+_STATES = tuple(
+    f"connection.{name}"
+    for name in ("opening", "live", "suspect", "lost", "waiting", "needs_person", "stopped", "created", "changed")
+)
+_TONES = ("info", "good", "ask", "bad", "idle")
+
+
+@routes.get("/connections")
+async def list_page(request: Request, part: Part = "") -> Response:
+    """Answer the wall: what every connection is, and by which evidence."""
+    parts, moment = parts_of(request), now_ms(request)
+
+    def read(tx: Connection) -> list[Card]:
+        seen = list_connections(tx)
+        return [wall.card_of(tx, one, parts.connectors.get(one.connector), moment) for one in seen]
+
+    cards = await look(request, read)
+    order = {"ask": 0, "bad": 1, "info": 2, "idle": 4}
+    cards.sort(key=lambda card: order.get(render.states.sign(card.state).tone, 3))
+    return show(request, "connections/wall.html", part, cards=cards, wall=wall.for_templates())
+
+
+@dataclass
+class Shown:
+    """What the page of one connection shows."""
+
+    card: Card
+    owner: str
+    range: TimeRange
+    gaps: list[Gap] = field(default_factory=list[Gap])
+    history: list[Told] = field(default_factory=list[Told])
+    kinds: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    plot: dict[str, Any] = field(default_factory=dict[str, Any])
+    book: Book = field(default_factory=Book)
+    subscriptions: list[Subscription] = field(default_factory=list[Subscription])
+    settings: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    settings_error: str = ""
+
+
+@routes.get("/connections/{connection}")
+async def one_page(
+    request: Request, connection: Identity, part: Part = "", range: Annotated[str, Query()] = ""
+) -> Response:
+    """Answer the page of one connection."""
+    parts, view = parts_of(request), render.view_of(request)
+    moment = now_ms(request)
+    ranged = TimeRange.read(request.query_params, moment, view.zone)
+
+    def read(tx: Connection) -> Shown | None:
+        with i18n.drawing(view):
+            seen = get_connection(tx, connection)
+            return read_one(tx, parts, seen, ranged, moment) if seen else None
+
+    found = await look(request, read)
+    if found is None:
+        raise not_found("connection")
+    return show(
+        request, "connections/connection.html", part, shown=found, card=found.card, wall=wall.for_templates(),
+        lost_sign=lost_sign, gap_words=gap_words, moment=moment,
+    )  # fmt: skip
+
+
+def read_one(tx: Connection, parts: Parts, seen: ConnectionSeen, ranged: TimeRange, moment: int) -> Shown:
+    """Read everything that the page of a connection shows."""
+    connector = parts.connectors.get(seen.connector)
+    card = wall.card_of(tx, seen, connector, moment)
+    history = newest(tx, EventFilter("fact", _STATES, key=seen.id), limit=HISTORY_SHOWN)
+    names = Names({seen.id: seen.name})
+    shown = Shown(
+        card=card,
+        owner=seen.owner,
+        range=ranged,
+        gaps=list_gaps(tx, connection=seen.id, limit=GAPS_SHOWN),
+        history=[tell(event, names) for event in history.events],
+        kinds=kinds_of(tx, parts, seen, moment),
+        book=book_of(tx, [seen]),
+        subscriptions=[one for one in list_subscriptions(tx) if seen.id in (one.managed_by, one.filter.connection)],
+    )
+    shown.plot = plot_of(tx, shown, ranged, moment)
+    _read_settings(tx, parts, connector, shown)
+    return shown
+
+
+def _read_settings(tx: Connection, parts: Parts, connector: Connector | None, shown: Shown) -> None:
+    if connector is None:
+        shown.settings_error = gettext("This version does not know the connector of this connection.")
+        return
+    from atalaia.errors import ConfigError
+    from atalaia.web.pages.forms import summary_of
+
+    try:
+        configured = parts.registry.get(tx, shown.card.id)
+    except ConfigError as error:
+        shown.settings_error = str(error)
+        return
+    if configured is not None:
+        shown.settings = summary_of(connector, configured.settings, parts.redactor)
+
+
+def kinds_of(tx: Connection, parts: Parts, seen: ConnectionSeen, moment: int) -> list[dict[str, Any]]:
+    """Answer what was heard in the last day by kind, with what the log does with it."""
+    rows = counts(tx, since_ms=moment - DAY_MS, connection=seen.id)
+    prefix = f"{seen.connector}."
+    policies = parts.log.policies
+    found = [
+        row | {"short": row["type"].removeprefix(prefix), "policy": str(policies.of(row["type"]))}
+        for row in rows
+        if row["type"].startswith(prefix) or seen.connector == "intake"
+    ]
+    return sorted(found, key=lambda row: -(row["kept"] + row["counted"] + row["dropped"]))
+
+
+def plot_of(tx: Connection, shown: Shown, ranged: TimeRange, moment: int) -> dict[str, Any]:
+    """Answer the plot of what was heard over a time, busiest kinds first, gaps as bands."""
+    bucket = max(60_000, ranged.bucket_ms())
+    start = ranged.from_ms - ranged.from_ms % bucket
+    rates = rates_of(tx, shown.card.id, from_ms=start, to_ms=ranged.to_ms, bucket_ms=bucket)
+    prefix = f"{shown.card.seen.connector}."
+    heard = {name: line for name, line in rates.items() if name.startswith(prefix) or shown.card.passive}
+    busiest = sorted(heard, key=lambda name: -sum(heard[name]))
+    shares = [60_000 / bucket * value for value in (sum(column) for column in zip(*heard.values(), strict=True))]
+    length = -(-(ranged.to_ms - start) // bucket)
+    series = [
+        {"label": gettext("all kinds"), "unit": "", "tone": "idle", "kind": "area", "values": shares or [0] * length}
+    ]
+    for place, name in enumerate(busiest[: SERIES_SHOWN - 1]):
+        values = [round(60_000 / bucket * value, 2) for value in heard[name]]
+        series.append(
+            {"label": name.removeprefix(prefix), "unit": "", "tone": _TONES[place], "kind": "line", "values": values}
+        )
+    gaps = [
+        {"from": max(gap.from_ms, start), "to": min(gap.to_ms or moment, ranged.to_ms), "label": gettext("Not heard")}
+        for gap in shown.gaps
+        if gap.from_ms < ranged.to_ms and (gap.to_ms or moment) > start
+    ]
+    return {"x": [start + place * bucket for place in range(length)], "series": series, "gaps": gaps}
+
+
+def lost_sign(gap: Gap) -> str:
+    """Answer the state that says what a gap lost."""
+    if gap.closed_ms is None:
+        return "gap_open"
+    return {"no": "nothing_lost", "yes": "something_lost"}.get(gap.lost, "loss_unknown")
+
+
+_GAP_WORDS = {
+    "calls_closed": N_("%(n)s calls closed"),
+    "calls_continued": N_("%(n)s calls went on"),
+    "calls_answered": N_("%(n)s answers found"),
+    "calls_rebuilt": N_("%(n)s calls rebuilt"),
+    "endpoints_changed": N_("%(n)s phones changed"),
+    "channels": N_("%(n)s channels"),
+    "bridges": N_("%(n)s bridges"),
+    "endpoints": N_("%(n)s phones"),
+    "recordings": N_("%(n)s recordings"),
+}
+
+
+def gap_words(values: object) -> str:
+    """Say what was looked at or recovered; what is zero or was not looked at is left out."""
+    if not isinstance(values, dict):
+        return said(str(values or ""))
+    told: list[str] = []
+    for name, value in values.items():  # pyright: ignore[reportUnknownVariableType] - JSON of a connector
+        if value in (None, 0, "", False):
+            continue
+        form = _GAP_WORDS.get(str(name))  # pyright: ignore[reportUnknownArgumentType]
+        told.append(gettext(form) % {"n": value} if form else f"{name}: {value}")
+    return ", ".join(told)
+
+
+# Acts.
+
+
+@routes.post("/connections/{connection}/switch")
+async def switch(
+    request: Request, connection: Identity, who: Writer, desired: Annotated[str, Form(pattern="^(on|off)$")]
+) -> Response:
+    """Start or stop a connection."""
+    parts, words = parts_of(request), Words(request)
+    setup = setup_of(parts)
+    made = await parts.store.write(lambda tx: setup.change(tx, connection, by=who.name, desired=desired))
+    text = N_("%(name)s is being started.") if desired == "on" else N_("%(name)s is being stopped.")
+    return done(request, f"/connections/{connection}", words(text, name=made.name))
+
+
+@routes.post("/connections/{connection}/delete")
+async def delete(request: Request, connection: Identity, who: Writer) -> Response:
+    """Take a connection out of use; its events, calls and gaps stay."""
+    from atalaia.web.app import refresh_worlds
+
+    parts, words = parts_of(request), Words(request)
+    setup = setup_of(parts)
+    seen = await parts.store.read(lambda tx: get_connection(tx, connection))
+    if seen is None:
+        raise not_found("connection")
+    await parts.store.write(lambda tx: setup.delete(tx, connection, by=who.name))
+    await refresh_worlds(request.app)
+    return done(request, "/connections", words(N_("%(name)s was removed. Its events and calls are kept."), name=seen.name))

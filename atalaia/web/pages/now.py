@@ -1,0 +1,212 @@
+"""Agora: what needs a person, the wall, today in numbers, the last facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import Request, Response
+from sqlalchemy import Connection
+
+from atalaia.clock import from_ms, to_ms
+from atalaia.connections.queries import ConnectionSeen, list_connections
+from atalaia.deliveries.subscription import list_subscriptions
+from atalaia.desk.alerts.queries import Alert, open_alerts
+from atalaia.desk.calls.queries import CallFilter, Hour, hours, live_calls
+from atalaia.desk.system.queries import Sizes, list_cursors, sizes
+from atalaia.events.queries import EventFilter, newest
+from atalaia.web import i18n, render
+from atalaia.web.i18n import gettext, ngettext
+from atalaia.web.pages import wall
+from atalaia.web.pages.common import HOUR_MS, Part, dead_by_subscription, look, now_ms, screens, show
+from atalaia.web.pages.directory import book_of
+from atalaia.web.pages.telling import Names, Told, tell
+from atalaia.web.pages.wall import Card
+from atalaia.web.parts import Parts, parts_of
+from atalaia.web.said import said
+from atalaia.web.show import duration, number, percent
+
+routes = screens("events:read")
+
+FACTS_SHOWN = 12
+_QUIET = ("endpoint.address_seen", "person.signed_in", "person.signed_out")
+
+
+@dataclass
+class Now:
+    """What Agora shows."""
+
+    cards: list[Card] = field(default_factory=list[Card])
+    needs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    stats: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    facts: list[Told] = field(default_factory=list[Told])
+
+
+@routes.get("/")
+async def now(request: Request, part: Part = "") -> Response:
+    """Answer the first screen."""
+    view = render.view_of(request)
+    moment = now_ms(request)
+
+    def read(tx: Connection) -> Now:
+        with i18n.drawing(view):
+            return read_now(tx, parts_of(request), moment, view.zone, part)
+
+    found = await look(request, read)
+    return show(request, "now/now.html", part, now=found, wall=wall.for_templates(), moment=moment)
+
+
+def read_now(tx: Connection, parts: Parts, moment: int, zone: ZoneInfo, part: str) -> Now:
+    """Read all of it, or only what one part needs; in the language of the view being drawn."""
+    found = Now()
+    seen = list_connections(tx)
+    subscriptions = {one.id: one.name for one in list_subscriptions(tx)}
+    if part in ("", "wall"):
+        found.cards = [wall.card_of(tx, one, parts.connectors.get(one.connector), moment) for one in seen]
+    if part in ("", "needs"):
+        found.needs = needs_of(tx, parts, seen, subscriptions)
+    if part in ("", "numbers"):
+        calls = any(_world(parts, one) == "calls" for one in seen)
+        found.stats = (_call_stats(tx, moment, zone) if calls else []) + _delivery_stats(sizes(tx), moment)
+    if part in ("", "facts"):
+        names = Names({one.id: one.name for one in seen}, subscriptions, book_of(tx, seen))
+        page = newest(tx, EventFilter(family="fact"), limit=FACTS_SHOWN * 2)
+        shown = [event for event in page.events if event.type not in _QUIET][:FACTS_SHOWN]
+        found.facts = [tell(event, names) for event in shown]
+    return found
+
+
+def _world(parts: Parts, one: ConnectionSeen) -> str:
+    connector = parts.connectors.get(one.connector)
+    return connector.world if connector else ""
+
+
+# What needs a person.
+
+
+def needs_of(
+    tx: Connection, parts: Parts, seen: list[ConnectionSeen], subscriptions: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Answer everything that waits for a person, the oldest first; one thing is told once."""
+    alerts = open_alerts(tx, limit=50)
+    told = {alert.cause for alert in alerts}
+    items = [_alert(alert, parts) for alert in alerts]
+    items += [_connection(one, parts) for one in seen if one.state == "needs_person" and one.desired == "on"]
+    for subscription, (count, since_ms) in dead_by_subscription(tx).items():
+        if f"dead:{subscription}" not in told and subscription in subscriptions:
+            items.append(_dead(subscription, subscriptions[subscription], count, since_ms))
+    items += [_parked(one.reaction, one.parked, one.changed_ms) for one in list_cursors(tx) if one.parked]
+    return sorted(items, key=lambda item: item["since"])
+
+
+def _alert(alert: Alert, parts: Parts) -> dict[str, Any]:
+    kind, _, rest = alert.cause.partition(":")
+    href, action = "/alerts", gettext("Look")
+    if kind in ("dead", "target"):
+        subscription = rest.partition(":")[0]
+        href = f"/deliveries/{subscription}" + ("?state=dead#dead" if kind == "dead" else "")
+        action = gettext("See dead letters") if kind == "dead" else gettext("See the subscription")
+    elif alert.detail.get("connection"):
+        href, action = f"/connections/{alert.detail['connection']}", gettext("See the connection")
+    return {
+        "title": said(parts.redactor.text(alert.title)),
+        "text": said(parts.redactor.text(str(alert.detail.get("todo") or ""))),
+        "since": alert.raised_ms,
+        "href": href,
+        "action": action,
+        "state": {"dead": "dead", "target": "circuit_open"}.get(kind, "raised"),
+    }
+
+
+def _connection(one: ConnectionSeen, parts: Parts) -> dict[str, Any]:
+    return {
+        "title": gettext("%(name)s needs a person") % {"name": one.name},
+        "text": said(parts.redactor.text(one.reason)),
+        "since": one.since_ms or one.changed_ms,
+        "href": f"/connections/{one.id}",
+        "action_href": f"/connections/{one.id}/edit",
+        "action": gettext("Correct the settings"),
+        "state": "needs_person",
+    }
+
+
+def _dead(subscription: str, name: str, count: int, since_ms: int) -> dict[str, Any]:
+    title = ngettext("%(n)s dead letter of %(name)s", "%(n)s dead letters of %(name)s", count)
+    return {
+        "title": title % {"n": number(count), "name": name},
+        "text": gettext("Nothing else is tried until you send them again or skip them."),
+        "since": since_ms,
+        "href": f"/deliveries/{subscription}?state=dead#dead",
+        "action": gettext("See dead letters"),
+        "state": "dead",
+    }
+
+
+def _parked(reaction: str, count: int, since_ms: int) -> dict[str, Any]:
+    title = ngettext(
+        "%(n)s event could not be understood by %(name)s", "%(n)s events could not be understood by %(name)s",
+        count,
+    )  # fmt: skip
+    return {
+        "title": title % {"n": number(count), "name": reaction},
+        "text": gettext("They are kept in the log; the others went on."),
+        "since": since_ms,
+        "href": "/system#parked",
+        "action": gettext("See them"),
+        "state": "attention",
+    }
+
+
+# Today in numbers.
+
+
+def _call_stats(tx: Connection, moment: int, zone: ZoneInfo) -> list[dict[str, Any]]:
+    midnight = from_ms(moment).astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = to_ms(midnight)
+    today = hours(tx, CallFilter(from_ms=start))
+    yesterday = hours(tx, CallFilter(from_ms=to_ms(midnight - timedelta(days=1)), to_ms=start))
+    day = hours(tx, CallFilter(from_ms=moment - moment % HOUR_MS - 23 * HOUR_MS))
+    live = live_calls(tx)
+    ringing = sum(1 for call in live if call.status == "open")
+    total, answered = _sum(today, "calls"), _sum(today, "answered")
+    settled = answered + _sum(today, "unanswered")
+    before = gettext("yesterday %(n)s") % {"n": number(_sum(yesterday, "calls"))}
+    waiting = gettext("%(n)s ringing") % {"n": number(ringing)}
+    ring_ms = 1000 * _sum(today, "ring_s") / answered if answered else None
+    talk_ms = 1000 * _sum(today, "talk_s") / answered if answered else None
+    return [
+        {"label": gettext("Calls today"), "value": number(total), "note": before, "href": "/calls/list?range=24h"}
+        | {"values": _line(day, moment, "calls"), "values_label": gettext("calls per hour, last 24 h")},
+        {"label": gettext("Answered"), "value": percent(answered / settled) if settled else "—", "tone": "good"}
+        | {"note": gettext("of %(n)s settled") % {"n": number(settled)}, "href": "/calls/list?status=unanswered"}
+        | {"values": _line(day, moment, "answered"), "values_label": gettext("answered per hour, last 24 h")},
+        {"label": gettext("On call"), "value": number(len(live) - ringing), "note": waiting}
+        | {"glow": "stat-talking", "href": "/calls"},
+        {"label": gettext("Wait until answered"), "value": duration(ring_ms), "href": "/calls/list?range=24h"}
+        | {"note": gettext("talk %(time)s on average") % {"time": duration(talk_ms)}},
+    ]
+
+
+def _sum(rows: list[Hour], name: str) -> int:
+    return sum(int(getattr(row, name)) for row in rows)
+
+
+def _line(rows: list[Hour], moment: int, name: str) -> list[int]:
+    start = moment - moment % HOUR_MS - 23 * HOUR_MS
+    line = [0] * 24
+    for row in rows:
+        place = (row.hour_ms - start) // HOUR_MS
+        if 0 <= place < 24:
+            line[place] += int(getattr(row, name))
+    return line
+
+
+def _delivery_stats(size: Sizes, moment: int) -> list[dict[str, Any]]:
+    if not size.subscriptions:
+        return []
+    age = duration(moment - size.oldest_open_ms) if size.oldest_open_ms else None
+    note = gettext("oldest waits %(time)s") % {"time": age} if age else gettext("nothing waits")
+    open_ = {"label": gettext("Deliveries on their way"), "value": number(size.deliveries_open), "note": note}
+    return [open_ | {"href": "/deliveries", "tone": "ask" if size.circuits_open else "info"}]

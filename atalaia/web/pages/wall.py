@@ -1,0 +1,255 @@
+"""The wall of connections: the truth about each, what it rests on, and what was missed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from atalaia.connections.queries import ConnectionSeen, PlaneSeen
+from atalaia.connections.session import Plane
+from atalaia.connectors.connector import Connector
+from atalaia.events.gaps import Gap, list_gaps
+from atalaia.events.queries import EventFilter, newest, rates_of
+from atalaia.web.i18n import N_, gettext
+from atalaia.web.pages.common import DAY_MS, HOUR_MS
+from atalaia.web.said import said
+from atalaia.web.show import duration, moment_text, number, percent
+
+MINUTE_MS = 60_000
+BARS = 48
+KINDS_SHOWN = 4
+_TOLD_HEALTH = ("hung", "mute")
+# A live one writes its last sign of life each second; when that stops, nobody looks any more.
+_NOBODY_LOOKS_MS = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How often one kind of event was heard in the last hour. short: the upstream's own word."""
+
+    type: str
+    short: str
+    values: list[int]
+    per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneLine:
+    """One plane as a line: what the upstream claims, what we saw, and when."""
+
+    name: str
+    title: str
+    state: str  # proven, failing, unknown
+    essential: bool
+    claim: str
+    evidence: dict[str, Any]
+    seen_ms: int | None
+    checked_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One cell of the day: live, not hearing, or not there yet."""
+
+    state: str
+    from_ms: int
+    to_ms: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """One connection on the wall. state is a name of `states.SIGNS`; share: heard part of the last day."""
+
+    seen: ConnectionSeen
+    kind: str
+    state: str
+    passive: bool
+    planes: list[PlaneLine] = field(default_factory=list[PlaneLine])
+    kinds: list[Kind] = field(default_factory=list[Kind])
+    minutes: list[int] = field(default_factory=list[int])
+    bars: list[Bar] = field(default_factory=list[Bar])
+    share: float = 1.0
+    open_gaps: list[Gap] = field(default_factory=list[Gap])
+    heard_ms: int | None = None
+
+    @property
+    def id(self) -> str:
+        return self.seen.id
+
+    @property
+    def proof(self) -> PlaneLine | None:
+        """What the state rests on: the plane that fails, or the one proven last."""
+        failing = [one for one in self.planes if one.state == "failing" and one.essential]
+        if failing and self.state != "live":
+            return failing[0]
+        proven = [one for one in self.planes if one.state == "proven" and one.seen_ms]
+        return max(proven, key=lambda one: one.seen_ms or 0, default=None)
+
+    @property
+    def per_minute(self) -> float:
+        """Events of the last five minutes, per minute."""
+        return sum(self.minutes[-5:]) / 5
+
+
+def card_of(
+    tx: Connection, seen: ConnectionSeen, connector: Connector | None, now: int, *, bars: int = BARS
+) -> Card:
+    """Read what a card shows."""
+    passive = connector is not None and connector.run_session is None
+    start = now - now % MINUTE_MS - HOUR_MS + MINUTE_MS
+    rates = rates_of(tx, seen.id, from_ms=start, to_ms=start + HOUR_MS)
+    heard = {name: line for name, line in rates.items() if name.startswith(f"{seen.connector}.") or passive}
+    minutes = [sum(column) for column in zip(*heard.values(), strict=True)] or [0] * 60
+    gaps = [] if passive else list_gaps(tx, connection=seen.id, limit=200)
+    return Card(
+        seen=seen,
+        kind=connector.title if connector else seen.connector,
+        state=state_of(seen, connector, now),
+        passive=passive,
+        planes=planes_of(seen, connector.planes if connector else (), now),
+        kinds=_kinds(heard, seen.connector),
+        minutes=minutes,
+        bars=[] if passive else day_of(gaps, seen.created_ms, now, bars),
+        share=heard_share(gaps, seen.created_ms, now),
+        open_gaps=[gap for gap in gaps if gap.closed_ms is None],
+        heard_ms=_last_sent_in(tx, seen.id) if passive else seen.heard_ms,
+    )
+
+
+def _last_sent_in(tx: Connection, identity: str) -> int | None:
+    found = newest(tx, EventFilter("heard", connection=identity), limit=1).events
+    return found[0].recorded_ms if found else None
+
+
+def state_of(seen: ConnectionSeen, connector: Connector | None, now: int) -> str:
+    """Answer the state to show. A claim of the row that nobody keeps fresh is no truth: unknown."""
+    if seen.desired == "off":
+        return "stopped"
+    if connector is not None and connector.run_session is None:
+        return "active"
+    if seen.state in ("live", "suspect") and (seen.heard_ms or 0) < now - _NOBODY_LOOKS_MS:
+        return "unknown"
+    if seen.state in ("lost", "waiting", "suspect", "opening"):
+        for plane in seen.planes:
+            if plane.state == "failing" and plane.claim in _TOLD_HEALTH:
+                return plane.claim
+    return seen.state
+
+
+def planes_of(seen: ConnectionSeen, declared: Sequence[Plane], now: int) -> list[PlaneLine]:
+    """Answer the planes in the connector's order; a proof that is too old proves nothing."""
+    found = {plane.plane: plane for plane in seen.planes}
+    lines = [_plane(found.pop(one.name, None), one, seen.desired == "on", now) for one in declared]
+    rest = [_plane(plane, Plane(plane.plane, plane.plane), True, now) for plane in found.values()]
+    return lines + rest
+
+
+def _plane(seen: PlaneSeen | None, declared: Plane, on: bool, now: int) -> PlaneLine:
+    if seen is None:
+        return PlaneLine(declared.name, declared.title, "unknown", declared.essential, "", {}, None, None)
+    state = seen.state
+    stale = seen.seen_ms is None or seen.seen_ms < now - declared.fresh_s * 1000
+    if not on or (state == "proven" and stale):
+        state = "unknown"
+    return PlaneLine(
+        declared.name, declared.title, state, declared.essential, seen.claim, seen.evidence, seen.seen_ms,
+        seen.checked_ms,
+    )  # fmt: skip
+
+
+def day_of(gaps: Sequence[Gap], created_ms: int, now: int, count: int = BARS) -> list[Bar]:
+    """Answer the last day in `count` cells."""
+    length = DAY_MS // count
+    start = now - DAY_MS
+    cells: list[Bar] = []
+    for place in range(count):
+        low, high = start + place * length, start + (place + 1) * length
+        touched = any(gap.from_ms < high and (gap.to_ms or now) > low for gap in gaps)
+        state = "stopped" if high <= created_ms else "lost" if touched else "live"
+        cells.append(Bar(state, low, high))
+    return cells
+
+
+def heard_share(gaps: Sequence[Gap], created_ms: int, now: int) -> float:
+    """Answer the part of the last day (or of its life) in which a connection was heard."""
+    start = max(now - DAY_MS, created_ms)
+    if now <= start:
+        return 1.0
+    spans = sorted((max(gap.from_ms, start), min(gap.to_ms or now, now)) for gap in gaps)
+    missed, upto = 0, start
+    for low, high in spans:
+        low = max(low, upto)
+        if high > low:
+            missed += high - low
+            upto = high
+    return 1 - missed / (now - start)
+
+
+def _kinds(rates: Mapping[str, list[int]], connector: str) -> list[Kind]:
+    lines = [
+        Kind(name, name.removeprefix(f"{connector}."), values, sum(values) / len(values))
+        for name, values in rates.items()
+        if any(values)
+    ]
+    return sorted(lines, key=lambda one: -one.per_minute)[:KINDS_SHOWN]
+
+
+# What the evidence of a plane is called; `_ms` at the end of a name is a length of time.
+_EVIDENCE = {
+    "pong_ms": N_("pong in %(value)s"),
+    "canary_ms": N_("back in %(value)s"),
+    "took_ms": N_("answered in %(value)s"),
+    "banner_ms": N_("banner in %(value)s"),
+    "status": "HTTP %(value)s",
+    "version": N_("version %(value)s"),
+    "channels": N_("%(value)s channels"),
+    "waiting_bytes": N_("%(value)s bytes wait to be written"),
+    "channel": N_("channel %(value)s"),
+}
+_UNTOLD = ("n", "app", "newest_event_ms", "error")
+
+
+def evidence_text(plane: PlaneLine) -> str:
+    """Say in words what was seen of a plane; `said` of a failure comes first."""
+    told = [said(str(plane.evidence["said"]))] if plane.evidence.get("said") else []
+    for name, value in plane.evidence.items():
+        if name == "said" or name in _UNTOLD or value in (None, ""):
+            continue
+        shown = duration(value) if name.endswith("_ms") and isinstance(value, int | float) else value
+        form = gettext(_EVIDENCE[name]) if name in _EVIDENCE else f"{name} %(value)s"
+        told.append(form % {"value": shown})
+    return " · ".join(told)
+
+
+def claim_text(plane: PlaneLine) -> str:
+    """Say what the upstream claims of itself."""
+    return said(plane.claim)
+
+
+def bars_label(card: Card) -> str:
+    """Say what the cells of the day show."""
+    return gettext("heard %(share)s of the last 24 h") % {"share": percent(card.share, 1)}
+
+
+def bar_label(bar: Bar) -> str:
+    """Say what one cell shows."""
+    words = {"live": N_("heard"), "lost": N_("not heard"), "stopped": N_("not set up yet")}
+    span = f"{moment_text(bar.from_ms, 'short')} – {moment_text(bar.to_ms, 'time')[:5]}"
+    return f"{span}: {gettext(words[bar.state])}"
+
+
+def rate_label(per_minute: float) -> str:
+    """Say a rate per minute."""
+    digits = 0 if per_minute >= 10 or per_minute == 0 else 1
+    return gettext("%(n)s/min") % {"n": number(per_minute, digits)}
+
+
+def for_templates() -> dict[str, Any]:
+    """Answer what the templates of the wall call."""
+    return {
+        "evidence_text": evidence_text, "claim_text": claim_text, "bars_label": bars_label,
+        "bar_label": bar_label, "rate_label": rate_label,
+    }  # fmt: skip
