@@ -77,10 +77,13 @@ class Ari:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Breaks what is still open without a word: whom we leave here does not answer anyway.
+        self.hang_up()
+        await self._http.close()
+
+    def hang_up(self) -> None:
+        """Break open event sockets without a word: whom we leave so does not answer anyway."""
         for socket in self._sockets:
             socket._response.close()  # pyright: ignore[reportPrivateUsage]  # close() would wait
-        await self._http.close()
 
     async def get(self, path: str, *, within_s: float | None = None) -> Answer:
         """Answer `GET path`. Errors: `AriFailed` when nothing HTTP came back in time."""

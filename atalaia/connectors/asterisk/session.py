@@ -104,6 +104,13 @@ class Session:
         except asyncio.CancelledError:
             await self._left(socket, appending)
             raise
+        except Fenced:
+            raise
+        except Exception as bug:
+            # A defect of ours ends the session, but not what it heard.
+            self._end_with(self._control("disconnected", app=self.app, code=1006, cause=type(bug).__name__))
+            await appending
+            raise
         finally:
             appending.cancel()
             await asyncio.gather(appending, return_exceptions=True)
@@ -122,19 +129,22 @@ class Session:
 
     async def _lost(self, failure: Failure, appending: asyncio.Task[None]) -> None:
         """Write how hearing ended, wait until all that was heard is durable, and raise what it means."""
+        self._ari.hang_up()
         verdict = self._show(failure)
         code = failure.code if isinstance(failure, SocketEnded) else 1006
         cause = {"health": verdict.health, "cause": str(verdict.error)}
         last = self._control("disconnected", app=self.app, code=code, **cause)
-        self.spool.put_last_word(last, now_ms(self._port))
-        self.spool.close()
+        self._end_with(last)
         await appending
         raise verdict.error from None
 
+    def _end_with(self, last: Heard) -> None:
+        self.spool.put_last_word(last, now_ms(self._port))
+        self.spool.close()
+
     async def _left(self, socket: Socket, appending: asyncio.Task[None]) -> None:
         """We are told to stop: say goodbye, and give the log a moment for the last words."""
-        self.spool.put_last_word(self._control("closed", app=self.app), now_ms(self._port))
-        self.spool.close()
+        self._end_with(self._control("closed", app=self.app))
         with suppress(TimeoutError, aiohttp.ClientError, OSError):
             await within(self._clock, 1.0, _close(socket))
         with suppress(TimeoutError, Fenced, StoreUnavailable):

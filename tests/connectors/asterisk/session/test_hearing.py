@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -220,6 +221,7 @@ async def test_a_socket_lost_while_the_store_is_away_loses_nothing_that_was_hear
     await rig.clock.run_for(5)
     assert rig.session is not None
     assert not rig.session.done()
+    assert rig.sim.hub.connections() == []
 
     rig.port.away = False
     error, _ = await rig.end()
@@ -227,6 +229,28 @@ async def test_a_socket_lost_while_the_store_is_away_loses_nothing_that_was_hear
     assert isinstance(error, Unavailable)
     assert rig.port.types().count("ChannelDestroyed") == 2
     assert rig.port.controls()[-1] == "disconnected"
+
+
+async def test_a_defect_of_ours_ends_the_session_but_not_what_it_heard(rig: Rig) -> None:
+    await rig.connect()
+    prove = rig.port.prove
+
+    def defect(plane: str, *args: Any, **kwargs: Any) -> None:
+        if plane == "rest":
+            raise ZeroDivisionError
+        prove(plane, *args, **kwargs)
+
+    rig.port.prove = defect  # type: ignore[method-assign]
+    rig.port.gate.clear()
+    rig.sim.begin("busy", "1121001", "1121002", ring_s=1.0)
+    await rig.clock.run_for(11)
+    rig.port.gate.set()
+
+    error, _ = await rig.end()
+
+    assert isinstance(error, ZeroDivisionError)
+    assert rig.port.types().count("ChannelDestroyed") == 2
+    assert rig.port.bodies("control")[-1]["cause"] == "ZeroDivisionError"
 
 
 async def test_too_much_waiting_ends_hearing_with_a_clear_reason(rig: Rig) -> None:
