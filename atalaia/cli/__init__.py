@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from atalaia.cli import bench, connections, deliveries, doctor, people, replay, up
+from atalaia.cli import (
+    backup,
+    bench,
+    connections,
+    deliveries,
+    doctor,
+    events,
+    people,
+    replay,
+    snapshot,
+    tokens,
+    up,
+)
 from atalaia.cli.demo import demo
 from atalaia.version import VERSION, git_sha
 
@@ -18,9 +30,14 @@ app.command("up")(up.up)
 app.command("demo")(demo)
 app.command("replay")(replay.replay)
 app.command("doctor")(doctor.doctor)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
+app.command("snapshot")(snapshot.snapshot)
 app.add_typer(connections.app, name="connections")
+app.add_typer(events.app, name="events")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(people.app, name="people")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(bench.app, name="bench")
 
 

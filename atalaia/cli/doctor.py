@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
+import json
 import os
 import shutil
-import socket
 import sqlite3
 import stat
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 import typer
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from atalaia.cli.common import (
     Config,
@@ -21,13 +23,19 @@ from atalaia.cli.common import (
     Json,
     print_json,
     print_table,
+    registry_of,
     settings_of,
-    with_store,
 )
+from atalaia.errors import AtalaiaError
+from atalaia.events.log import head as log_head
 from atalaia.settings import Settings
+from atalaia.store.connect import open_store
+from atalaia.store.store import Store
+from atalaia.store.tables import connections
 from atalaia.version import VERSION, git_sha
 
 SPACE_MB_MIN = 500
+_EVERYWHERE = ("0.0.0.0", "")  # noqa: S104  # what a hub listens on; asked for here on this machine only
 
 
 @dataclass(frozen=True)
@@ -44,17 +52,20 @@ def doctor(
     data_dir: DataDir = None, database_url: DatabaseUrl = None, config: Config = None, as_json: Json = False
 ) -> None:
     """Look for what would keep the hub from working. Ends with status 1 when something is wrong."""
-    settings = settings_of(data_dir, database_url, config)
-    found = [finding for look in (_python, _folder, _key, _port) for finding in look(settings)]
-    found += list(_database(settings))
-    rows = [{"what": one.what, "ok": one.ok, "said": one.said, "todo": one.todo} for one in found]
+    found = findings(settings_of(data_dir, database_url, config))
     if as_json:
-        print_json(rows)
+        print_json(asdict(one) for one in found)
     else:
         lines = [[one.what, "ok" if one.ok else "WRONG", one.said, one.todo] for one in found]
         print_table(["what", "", "found", "what to do"], lines, "")
     if not all(one.ok for one in found):
         raise typer.Exit(1)
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """Answer everything that was looked at, good or bad."""
+    looks = (_python, _folder, _key, _hub, _database)
+    return [finding for look in looks for finding in look(settings)]
 
 
 def _python(_: Settings) -> Iterator[Finding]:
@@ -92,26 +103,68 @@ def _key(settings: Settings) -> Iterator[Finding]:
     yield Finding("key file", closed, str(path), "" if closed else f"chmod 600 {path}")
 
 
-def _port(settings: Settings) -> Iterator[Finding]:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        taken = settings.port and probe.connect_ex((settings.host, settings.port)) == 0
-    said = "in use: by a running hub?" if taken else "free"
-    yield Finding(f"port {settings.port}", True, said)
+def _hub(settings: Settings) -> Iterator[Finding]:
+    """Ask the hub on the configured port how it is; when none answers, look whether the port is free."""
+    name = f"port {settings.port}"
+    if not settings.port:
+        yield Finding(name, True, "a free one is taken at the start")
+        return
+    host = "127.0.0.1" if settings.host in _EVERYWHERE else "::1" if settings.host == "::" else settings.host
+    asking = http.client.HTTPConnection(host, settings.port, timeout=3)
+    try:
+        asking.request("GET", "/health")
+        answer = json.loads(asking.getresponse().read())
+        status = str(answer["status"])
+        todo = (
+            ""
+            if status == "ok"
+            else "See bin/atalaia connections list, deliveries subscriptions, events parked."
+        )
+        yield Finding("running hub", status != "failing", status, todo)
+    except ConnectionRefusedError:
+        yield Finding(name, True, "free; no hub is running here")
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        yield Finding(
+            name, False, "taken by something that is not Atalaia", "Choose another port: ATALAIA_PORT."
+        )
+    finally:
+        asking.close()
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
     url = settings.database_url.get_secret_value()
+    kind = "PostgreSQL" if url else "SQLite"
     if not url and not (settings.data_dir / "atalaia.db").exists():
         yield Finding("database", True, "SQLite, made at the first start")
         return
-    look: Callable[[Settings], str] = _schema
     try:
-        yield Finding("database", True, f"{'PostgreSQL' if url else 'SQLite'}, schema {look(settings)}")
-    except typer.Exit:
-        yield Finding("database", False, "cannot be opened", "See the message above.")
+        schema, head, secrets = asyncio.run(_look(settings))
+    except AtalaiaError as error:
+        yield Finding("database", False, str(error), "Start or repair the database, or correct its address.")
+        return
+    yield Finding("database", True, f"{kind}, schema {schema}, log up to {head}")
+    todo = "" if not secrets else "Restore the key file from its copy, or enter the secrets again."
+    yield Finding("stored secrets", not secrets, secrets or "can be opened", todo)
 
 
-def _schema(settings: Settings) -> str:
-    query = text("select version_num from alembic_version")
-    return str(with_store(settings, lambda store: store.read(lambda tx: tx.scalar(query))))
+async def _look(settings: Settings) -> tuple[str, int, str]:
+    """Answer the schema's version, the log's end, and why stored secrets cannot be opened, or ""."""
+    store = await open_store(settings.database_url.get_secret_value(), settings.data_dir, exclusive=False)
+    try:
+        query = text("select version_num from alembic_version")
+        schema = str(await store.read(lambda tx: tx.scalar(query)))
+        last = await store.read(log_head)
+        return schema, last, await _secrets(store, settings)
+    finally:
+        await store.close()
+
+
+async def _secrets(store: Store, settings: Settings) -> str:
+    if not settings.keys.get_secret_value() and not settings.key_path.exists():
+        used = await store.read(lambda tx: tx.scalar(select(connections.c.id).limit(1)))
+        return f"the key file {settings.key_path} is missing" if used else ""
+    try:
+        await store.read(registry_of(settings).all)
+    except AtalaiaError as error:
+        return str(error)
+    return ""

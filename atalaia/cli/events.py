@@ -3,42 +3,73 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 from sqlalchemy import Connection, update
 
+from atalaia.ambient import Ambient
 from atalaia.cli.common import (
+    BY,
     Config,
     DatabaseUrl,
     DataDir,
     Json,
-    console,
+    Since,
+    Until,
+    errors,
     fail,
+    learned,
+    moment,
+    now_ms,
+    pick,
     print_json,
+    print_table,
+    say,
     settings_of,
+    times,
     with_store,
 )
 from atalaia.clock import rfc3339
-from atalaia.events.export import Wanted, export, line_of
-from atalaia.events.log import head, read_after
-from atalaia.events.model import Event
-from atalaia.reactions.projection import Matcher
+from atalaia.connections.queries import list_connections
+from atalaia.desk.alerts.fold import Alerts
+from atalaia.desk.calls.fold import Calls
+from atalaia.desk.endpoints.fold import Endpoints
+from atalaia.desk.system.queries import list_parked
+from atalaia.errors import ConfigError
+from atalaia.events.gaps import Gaps
+from atalaia.events.log import append_facts, head
+from atalaia.events.model import Event, Fact
+from atalaia.events.queries import EventFilter, newest, oldest
+from atalaia.reactions.folding import rebuild
+from atalaia.reactions.projection import Projection
 from atalaia.redact import Redactor
 from atalaia.store.bell import LOG
 from atalaia.store.store import Store, ring_after
 from atalaia.store.tables import parked
+from atalaia.web.api.events import line
 
 app = typer.Typer(help="The event log.", no_args_is_help=True)
 
 Types = Annotated[
     list[str] | None, typer.Option("--type", help="Event type; `call.*` means all that begin so.")
 ]
-Key = Annotated[str, typer.Option(help="Only events about this key.")]
-OfConnection = Annotated[str, typer.Option("--connection", help="Only events of this connection (its id).")]
+Key = Annotated[str, typer.Option(help="Only events about this key, e.g. a call's guid.")]
+OfConnection = Annotated[
+    str, typer.Option("--connection", help="Only events of this connection (name or id).")
+]
+FamilyOf = Annotated[str, typer.Option("--family", help="Only `heard` or only `fact`.")]
+Reaction = Annotated[str, typer.Argument(help="Name of the reaction, as `events parked` shows it.")]
+
 POLL_S = 0.5
+PAGE = 500
+PROGRESS_EVERY = 10_000
+# What folds facts into tables of its own and can forget them. Deliveries are no table to forget.
+PROJECTIONS: tuple[type[Projection], ...] = (Calls, Endpoints, Alerts, Gaps)
 
 
 @app.command("tail")
@@ -46,8 +77,9 @@ def tail(
     types: Types = None,
     key: Key = "",
     connection: OfConnection = "",
+    family: FamilyOf = "",
     lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, help="How many of the last events first.")
+        int, typer.Option("--lines", "-n", min=0, max=10_000, help="How many of the last events first.")
     ] = 20,
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", "-f", help="Go on as new ones come.")
@@ -57,53 +89,54 @@ def tail(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Print the last events and follow the log."""
+    """Print the last events and follow the log. Ctrl C ends it."""
     settings = settings_of(data_dir, database_url, config)
-    matches = _matcher(types, key, connection)
+    family_ = _family(family)
 
     async def work(store: Store) -> None:
-        seq = max(0, await store.read(head) - lines)
-        while True:
-            page = await store.read(lambda tx, after=seq: read_after(tx, after))
-            for event in page:
-                seq = event.seq
-                if matches(event):
-                    _show(event, as_json)
-            if not page:
-                if not follow:
-                    return
+        redactor = await learned(store, settings)
+        wanted = await _wanted(store, types, key, connection, family_)
+        seq = await store.read(head)
+        if lines:
+            page = await store.read(lambda tx: newest(tx, wanted, before=seq + 1, limit=lines))
+            _show(page.events[::-1], redactor, as_json)
+        while follow:
+            page, last = await store.read(
+                lambda tx, after=seq: (oldest(tx, wanted, after=after, limit=PAGE), head(tx))
+            )
+            _show(page.events, redactor, as_json)
+            seq = last if page.next_seq is None else page.next_seq
+            if page.next_seq is None:
                 await asyncio.sleep(POLL_S)
 
-    try:
-        with_store(settings, work)
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+    with_store(settings, work)
 
 
 @app.command("grep")
 def grep(
-    text: Annotated[str, typer.Argument(help="What to look for in keys and bodies.")],
+    text: Annotated[str, typer.Argument(help="What to look for in the events' bodies, whatever the case.")],
     types: Types = None,
     key: Key = "",
     connection: OfConnection = "",
+    family: FamilyOf = "",
+    since: Since = "",
+    until: Until = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Print the events that hold a text. Ends with status 1 when there are none."""
+    """Print the events whose body holds a text, oldest first. Ends with status 1 when there are none."""
     settings = settings_of(data_dir, database_url, config)
-    matches = _matcher(types, key, connection)
-    needle = text.casefold()
+    family_ = _family(family)
+    span = moment(since, settings), moment(until, settings)
 
     async def work(store: Store) -> int:
-        seq, found = 0, 0
-        while page := await store.read(lambda tx, after=seq: read_after(tx, after, limit=2000)):
-            seq = page[-1].seq
-            for event in page:
-                if matches(event) and needle in f"{event.key} {event.body}".casefold():
-                    found += 1
-                    _show(event, as_json)
+        redactor, found = await learned(store, settings), 0
+        wanted = await _wanted(store, types, key, connection, family_, *span, words=text)
+        async for page in _pages(store, wanted, 0):
+            _show(page, redactor, as_json)
+            found += len(page)
         return found
 
     if with_store(settings, work) == 0:
@@ -111,28 +144,34 @@ def grep(
 
 
 @app.command("export")
-def export_(
+def export(
     to: Annotated[Path | None, typer.Option("--to", help="File to write; else standard output.")] = None,
     types: Types = None,
     key: Key = "",
     connection: OfConnection = "",
-    after: Annotated[int, typer.Option(help="Only events after this sequence number.")] = 0,
+    family: FamilyOf = "",
+    after: Annotated[int, typer.Option(min=0, help="Only events after this sequence number.")] = 0,
+    since: Since = "",
+    until: Until = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
-    """Write the log as JSON lines, with secrets masked."""
+    """Write the log as JSON lines, oldest first, with secrets masked."""
     settings = settings_of(data_dir, database_url, config)
-    wanted = Wanted(types=tuple(types or ()), key=key, connection=connection, after=after)
-    redactor = Redactor(settings.secret_values())
+    family_ = _family(family)
+    span = moment(since, settings), moment(until, settings)
 
     async def work(store: Store) -> int:
-        count = 0
+        redactor, count = await learned(store, settings), 0
+        wanted = await _wanted(store, types, key, connection, family_, *span)
         out = to.open("wb") if to else sys.stdout.buffer
         try:
-            async for line in export(store, wanted, redact=redactor.json):
-                out.write(line)
-                count += 1
+            async for page in _pages(store, wanted, after):
+                out.write(b"".join(line(event, redactor) for event in page))
+                count += len(page)
+                _progress(count, len(page), to)
+            out.flush()
         finally:
             if to:
                 out.close()
@@ -140,48 +179,144 @@ def export_(
 
     try:
         count = with_store(settings, work)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
     except OSError as error:
         fail(f"{to} cannot be written: {error.strerror}.")
     if to:
-        console.print(f"{count} events written to {to}.", markup=False)
+        say(f"{count} events written to {to}.")
+
+
+@app.command("parked")
+def parked_(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List events that a reaction could not take, with the reason. They hold nobody else up."""
+    settings = settings_of(data_dir, database_url, config)
+
+    async def work(store: Store) -> list[dict[str, object]]:
+        redactor = await learned(store, settings)
+        return [
+            redactor.value(times(row)) for row in await store.read(lambda tx: list_parked(tx, limit=limit))
+        ]
+
+    rows = with_store(settings, work)
+    if as_json:
+        print_json(rows)
+        return
+    lines = [[row["reaction"], row["seq"], row["key"], row["parked_at"], row["error"]] for row in rows]
+    print_table(["reaction", "event", "key", "since", "error"], lines, "No event is parked.")
 
 
 @app.command("retry")
 def retry(
-    reaction: Annotated[str, typer.Argument(help="The reaction whose parked events are tried again.")],
+    reaction: Reaction,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
     """Have the parked events of a reaction tried again by the running hub."""
+    settings = settings_of(data_dir, database_url, config)
+    ambient = Ambient()
 
     def work(tx: Connection) -> int:
         mine = (parked.c.reaction == reaction, parked.c.state == "parked")
+        count = tx.execute(update(parked).where(*mine).values(state="again")).rowcount
+        if count:
+            told = Fact("reaction.retried", reaction, now_ms(), {"count": count, "by": BY.as_data()})
+            append_facts(tx, ambient, "cli", [told])
         ring_after(tx, LOG)
-        return tx.execute(update(parked).where(*mine).values(state="again")).rowcount
+        return count
 
-    settings = settings_of(data_dir, database_url, config)
     count = with_store(settings, lambda store: store.write(work))
-    console.print(f"{count} events are tried again.", markup=False)
+    say(f"{count} events are tried again.")
 
 
-def _matcher(types: list[str] | None, key: str, connection: str) -> Any:
-    wanted = Matcher(types or ["*"])
+@app.command("rebuild")
+def rebuild_(
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="calls, endpoints, alerts or gaps.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+) -> None:
+    """Forget what was folded into a table and have the running hub fold the log again from its start.
 
-    def matches(event: Event) -> bool:
-        return (
-            wanted(event.type)
-            and (not key or event.key == key)
-            and (not connection or event.connection == connection)
-        )
+    Nothing is delivered again. What is older than the facts in the log (keep_facts_days) does not come back.
+    """
+    known = {one().name: one for one in PROJECTIONS}
+    if name not in known:
+        fail(f"There is no table “{name}” to rebuild. Write one of: {', '.join(known)}.")
+    settings = settings_of(data_dir, database_url, config)
+    if not yes:
+        typer.confirm(f"Forget “{name}” and fold it again from the log?", abort=True)
 
-    return matches
+    def work(tx: Connection) -> None:
+        rebuild(tx, known[name]())
+        ring_after(tx, LOG)
+
+    with_store(settings, lambda store: store.write(work))
+    say(f"“{name}” is being folded again by the running hub, or at its next start.")
 
 
-def _show(event: Event, as_json: bool) -> None:
+# --- work ------------------------------------------------------------------------------------------
+
+
+def _family(text: str) -> Literal["heard", "fact"] | None:
+    if text not in ("", "heard", "fact"):
+        fail(f"There is no family “{text}”. Write heard or fact.")
+    return text or None
+
+
+async def _wanted(
+    store: Store,
+    types: list[str] | None,
+    key: str,
+    connection: str,
+    family: Literal["heard", "fact"] | None,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+    words: str = "",
+) -> EventFilter:
+    """Turn options into a filter; a connection may be told by its name."""
+    identity: str | None = None
+    if connection:
+        known = await store.read(list_connections)
+        try:
+            identity = pick(known, connection, "connection").id
+        except ConfigError:
+            if len(connection) != 36:  # the events of a deleted connection stay; its id still finds them
+                raise
+            identity = connection
+    return EventFilter(family, tuple(types or ()), identity, key or None, from_ms, to_ms, words)
+
+
+async def _pages(store: Store, wanted: EventFilter, after: int) -> AsyncIterator[list[Event]]:
+    """Answer the wanted events page by page, so that no read stays open for minutes."""
+    next_seq: int | None = after
+    while next_seq is not None:
+        page = await store.read(lambda tx, start=next_seq: oldest(tx, wanted, after=start, limit=PAGE))
+        if page.events:
+            yield page.events
+        next_seq = page.next_seq
+
+
+def _progress(count: int, fresh: int, to: Path | None) -> None:
+    if to and count // PROGRESS_EVERY != (count - fresh) // PROGRESS_EVERY:
+        errors.print(f"{count} events …", markup=False, highlight=False)
+
+
+def _show(events: list[Event], redactor: Redactor, as_json: bool) -> None:
     if as_json:
-        print_json([line_of(event)])
+        sys.stdout.write(b"".join(line(event, redactor) for event in events).decode())
+        sys.stdout.flush()
         return
-    body = event.body if len(event.body) <= 160 else event.body[:157] + "…"
-    when = rfc3339(event.occurred_ms)
-    console.print(f"{event.seq:>8} {when} {event.type} {event.key} {body}", markup=False, highlight=False)
+    for event in events:
+        body = redactor.json(event.body)
+        body = body if len(body) <= 160 else body[:157] + "…"
+        say(f"{event.seq:>8} {rfc3339(event.occurred_ms)} {event.type} {event.key} {body}")

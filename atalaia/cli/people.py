@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from atalaia.ambient import Ambient
 from atalaia.cli.common import (
+    BY,
     Config,
     DatabaseUrl,
     DataDir,
     Json,
-    console,
     print_json,
     print_table,
+    say,
     settings_of,
+    time_of,
     with_store,
 )
 from atalaia.desk.people.people import People
 from atalaia.desk.people.rows import list_people
 from atalaia.desk.people.sessions import Sessions
+from atalaia.errors import ConfigError
 from atalaia.settings import Settings
 from atalaia.store.store import Store
 
@@ -34,15 +37,32 @@ def list_(
     """List who may sign in."""
     settings = settings_of(data_dir, database_url, config)
     found = with_store(settings, lambda store: store.read(list_people))
-    rows = [
-        {"email": one.email, "name": one.name, "role": one.role, "disabled": one.disabled_ms is not None}
+    rows: list[dict[str, Any]] = [
+        {
+            "email": one.email,
+            "name": one.name,
+            "role": one.role,
+            "disabled": one.disabled_ms is not None,
+            "invited": not one.has_password,
+            "seen_at": time_of(one.seen_ms),
+        }
         for one in found
     ]
     if as_json:
         print_json(rows)
         return
+    lines = [
+        [
+            row["email"],
+            row["name"],
+            row["role"],
+            row["seen_at"] or "never",
+            _state(row["disabled"], row["invited"]),
+        ]
+        for row in rows
+    ]
     empty = "Nobody yet. Start the hub: it prints a link that makes the first administrator."
-    print_table(["e-mail", "name", "role", "disabled"], [list(row.values()) for row in rows], empty)
+    print_table(["e-mail", "name", "role", "last seen", ""], lines, empty)
 
 
 @app.command("link")
@@ -55,16 +75,49 @@ def link(
     """Print a one-time link that signs somebody in, also when the password is lost."""
     settings = settings_of(data_dir, database_url, config)
     secret = with_store(settings, lambda store: _link(store, settings, email))
-    base = settings.public_url or f"http://{settings.host}:{settings.port}"
-    console.print(f"{base}/link/{secret}", markup=False, soft_wrap=True)
+    say(_url(settings, secret))
+
+
+@app.command("invite")
+def invite(
+    email: Annotated[str, typer.Argument(help="The new person's e-mail address.")],
+    name: Annotated[str, typer.Argument(help="The name shown to the others.")],
+    role: Annotated[
+        str, typer.Option(help="viewer looks, agent also sends again, admin does everything.")
+    ] = "viewer",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+) -> None:
+    """Add a person and print the one-time link with which they set their password."""
+    settings = settings_of(data_dir, database_url, config)
+
+    async def work(store: Store) -> str:
+        _, secret = await _people(store, settings).invite(email, name, role, by=BY)
+        return secret
+
+    say(_url(settings, with_store(settings, work)))
 
 
 async def _link(store: Store, settings: Settings, email: str) -> str:
-    ambient = Ambient()
-    people = People(store, ambient, settings, Sessions(store, ambient, settings))
+    people = _people(store, settings)
     if email:
-        return await people.link_for(email)
+        return await people.link_for(email, by=BY)
     secret = await people.first_link()
     if secret is None:
-        raise typer.BadParameter("There is an administrator already. Say whose link: people link E-MAIL")
+        raise ConfigError("There is an administrator already. Say whose link: bin/atalaia people link E-MAIL")
     return secret
+
+
+def _people(store: Store, settings: Settings) -> People:
+    ambient = Ambient()
+    return People(store, ambient, settings, Sessions(store, ambient, settings))
+
+
+def _url(settings: Settings, secret: str) -> str:
+    base = settings.public_url or f"http://{settings.host}:{settings.port}"
+    return f"{base}/link/{secret}"
+
+
+def _state(disabled: bool, invited: bool) -> str:
+    return "disabled" if disabled else "invited, no password yet" if invited else ""
