@@ -3,8 +3,8 @@
 Goals: 25 calls a second with every record right and on the bus within 1 s (99th percentile) of its event;
 100 calls a second without the slow-reader cut; 1,000 calls at once. The upstream is the project's own
 simulator, which emits streams of 87 events a call as recorded and knows what should come of them.
-Baseline in the same run: a bare forwarder (the same socket, every event published as it is, confirmed, no log,
-no records), which is what the proxies of this field do.
+Baseline in the same run: a bare forwarder (the same socket, every event published as it is, confirmed, no
+log, no records), which is what the proxies of this field do.
 """
 
 from __future__ import annotations

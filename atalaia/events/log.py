@@ -16,7 +16,7 @@ from atalaia.errors import Fenced
 from atalaia.events.fit import dump_json, fit, fit_json, fit_ms
 from atalaia.events.model import Appended, Event, Fact, Heard
 from atalaia.events.policy import Keep, Policies
-from atalaia.store.bell import LOG
+from atalaia.store.bell import FACTS, LOG, heard_of
 from atalaia.store.bulk import allocate, insert_rows, seen
 from atalaia.store.store import Store, ring_after, serialise
 from atalaia.store.tables import FACT, HEARD, events, events_seen, leases
@@ -240,7 +240,7 @@ def _write_batch(tx: Connection, batch: _Batch) -> None:
         ]
         tx.execute(_COUNT, rows)
     if batch.rows:
-        ring_after(tx, LOG)
+        ring_after(tx, LOG, *_topics(batch.rows))
 
 
 def _count_row(connection: str, kind: str, minute: int, numbers: dict[str, int]) -> dict[str, Any]:
@@ -262,6 +262,11 @@ _COUNT = text(
     "dropped = event_counts.dropped + excluded.dropped, "
     "duplicate = event_counts.duplicate + excluded.duplicate"
 )
+
+
+def _topics(rows: Sequence[tuple[Any, ...]]) -> set[str]:
+    """Answer whom these rows of `events` may concern."""
+    return {FACTS if row[2] == FACT else heard_of(row[3].partition(".")[0]) for row in rows}
 
 
 def _fenced(tx: Connection, sources: set[Source]) -> dict[Source, Fenced]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, delete
 
@@ -21,6 +21,7 @@ from atalaia.reactions.cursor import (
     settle,
 )
 from atalaia.reactions.projection import Matcher, Projection
+from atalaia.store.bell import FACTS, LOG
 from atalaia.store.failure import in_transaction, unavailable
 from atalaia.store.leases import Lease
 from atalaia.store.store import Store
@@ -36,8 +37,14 @@ class Folding:
         self._store = store
         self._ambient = ambient
         self._wants = Matcher(projection.types)
-        self._family = None if getattr(projection, "heard", False) else FACT
+        self._reads_heard: Callable[[Connection], bool] | None = getattr(projection, "reads_heard", None)
+        self._heard = False
         self._lease: Lease | None = None
+
+    @property
+    def topic(self) -> str:
+        """Which bell says that there may be something to do."""
+        return LOG if self._heard else FACTS
 
     def begin(self, lease: Lease | None) -> None:
         """Start over from the saved cursor, under this lease (None: nobody else can be running)."""
@@ -66,7 +73,8 @@ class Folding:
 
     def _read(self, tx: Connection) -> tuple[int, Page, list[Again]]:
         cursor = read_cursor(tx, self.name)
-        page = read_page(tx, cursor, family=self._family, wants=self._wants)
+        self._heard = self._reads_heard is not None and self._reads_heard(tx)
+        page = read_page(tx, cursor, family=None if self._heard else FACT, wants=self._wants)
         return cursor, page, asked_again(tx, self.name)
 
     def _fold(self, tx: Connection, events: Sequence[Event], now: int) -> None:

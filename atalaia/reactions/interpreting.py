@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from atalaia.reactions.cursor import (
 )
 from atalaia.reactions.interpreter import Interpretation, Interpreter, Memory
 from atalaia.reactions.projection import Matcher
+from atalaia.store.bell import LOG, heard_of
 from atalaia.store.leases import Lease
 from atalaia.store.store import Store
 from atalaia.store.tables import HEARD, cursors, memories, parked
@@ -63,6 +64,7 @@ class Interpreting:
         self._store = store
         self._ambient = ambient
         self._wants = Matcher(interpretation.types)
+        self.topic = _topic(interpretation.types)
         self._lease: Lease | None = None
         self._cursor: int | None = None
         self._minds: dict[str, _Mind] = {}
@@ -189,3 +191,10 @@ def forget(tx: Connection, name: str) -> None:
     """Forget memory and cursor; facts carry dedupe keys, so folding the log again adds none twice."""
     for table in (cursors, parked, memories):
         tx.execute(delete(table).where(table.c.reaction == name))
+
+
+def _topic(types: Sequence[str]) -> str:
+    """Answer the bell that rings for all of these types and for as little else as possible."""
+    connectors = {one.partition(".")[0] for one in types}
+    only = connectors.pop() if len(connectors) == 1 else "*"
+    return LOG if "*" in only else heard_of(only)

@@ -14,6 +14,7 @@ class Projection(Protocol):
     """A fold from the log into tables.
 
     types: event types it wants; `x.*` means all that begin with `x.`.
+    A projection that may want heard events too has `reads_heard(tx) -> bool`; facts alone are read otherwise.
     """
 
     @property

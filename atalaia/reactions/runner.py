@@ -13,7 +13,6 @@ from atalaia.errors import Fenced, StoreUnavailable
 from atalaia.reactions.cursor import Moved
 from atalaia.reactions.folding import Folding
 from atalaia.reactions.interpreting import Interpreting
-from atalaia.store.bell import LOG
 from atalaia.store.leases import Lease
 from atalaia.store.ownership import Ownership, Watch
 from atalaia.store.store import Store
@@ -63,7 +62,8 @@ class Runner:
     async def _loop(self, reaction: Reaction, lease: Lease) -> None:
         reaction.begin(lease)
         while True:
-            rung = self._store.bell.count(LOG)
+            topic = reaction.topic
+            rung = self._store.bell.count(topic)
             try:
                 more = await reaction.turn()
             except Moved:
@@ -79,7 +79,7 @@ class Runner:
                 await self._pause(reaction, lease)
                 continue
             if not more:
-                await self._store.bell.wait(LOG, rung, at_most_s=POLL_S)
+                await self._store.bell.wait(topic, rung, at_most_s=POLL_S)
 
     async def _pause(self, reaction: Reaction, lease: Lease) -> None:
         reaction.begin(lease)  # what is in memory may be ahead of what was committed

@@ -6,9 +6,18 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 
-LOG = "log"  # new events
+LOG = "log"  # new events of any kind
+FACTS = "facts"  # new facts
 DELIVERIES = "deliveries"  # new or changed deliveries, subscriptions
 LEASES = "leases"  # connections or owners changed
+
+
+def heard_of(connector: str) -> str:
+    """Answer the topic of events heard by the connections of one connector.
+
+    Who needs only these or only facts waits for the narrow topic: a busy upstream then wakes nobody else.
+    """
+    return f"heard:{connector}"
 
 
 class Bell:

@@ -17,7 +17,7 @@ from atalaia.store.bell import LOG
 from atalaia.web.parts import Parts
 
 # A reaction that is so many events behind shows old things.
-BEHIND_MAX = 5_000
+BEHIND_MAX = 20_000
 _LOOK_S = 15.0
 _BAD = ("lost", "waiting", "suspect", "opening", "unknown")
 
