@@ -72,7 +72,8 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     app.state.token_cache = cache
     app.state.sign_in_limiter = Limiter(parts.ambient.clock, parts.settings.sign_ins_per_minute)
     problems.install(app)
-    for router in (*api.ROUTERS, _own_routes(app), *(pages.ROUTERS if routers is None else routers)):
+    app.state.routers = (*api.ROUTERS, _own_routes(app), *(pages.ROUTERS if routers is None else routers))
+    for router in app.state.routers:
         app.include_router(router)
     app.router.routes.extend(assets.static_routes())
     app.openapi = lambda: _openapi(app)

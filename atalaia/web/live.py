@@ -67,7 +67,7 @@ def topics_of(event: Event) -> tuple[str, ...]:
     """Answer what an event stirs."""
     if event.family == "heard":
         return ("events", f"heard:{event.connection}")
-    named = _TOPICS.get(event.type.partition(".")[0], ())
+    named = _TOPICS.get(event.type.partition(".")[0], ("system",))
     return (*(name.replace("{key}", event.key) for name in named), "facts", "events")
 
 

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from atalaia.desk.people.model import NotAllowed
 from atalaia.errors import ConfigError, InDoubt, Refused, Rejected, StoreUnavailable, Unavailable, Unreadable
@@ -150,11 +151,21 @@ def install(app: FastAPI) -> None:
 async def _answer(request: Request, error: Exception) -> Response:
     problem = of_error(error)
     assert problem is not None
+    if problem.status == 405:
+        problem.headers["Allow"] = ", ".join(sorted(_methods(request)))
     if problem.status >= 500:
         log.warning(
             "request.failed", id=_id(request), path=request.url.path, problem=problem.slug, said=str(error)
         )
     return respond(request, problem)
+
+
+def _methods(request: Request) -> set[str]:
+    """Answer every method of this address; the router itself knows only those of one route."""
+    routes = [route for router in request.app.state.routers for route in router.routes]
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    same = [route for route in fitting if route.path == fitting[0].path]
+    return {method for route in same for method in route.methods or ()}
 
 
 async def _answer_defect(request: Request, error: Exception) -> Response:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar, cast
 
 import orjson
 from fastapi import Query
-from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from atalaia.clock import rfc3339, to_ms
 from atalaia.web.problems import invalid
@@ -29,11 +37,25 @@ Cursor = Annotated[
     str | None,
     Query(max_length=600, description="`next` of the page before; opaque, for the same question only."),
 ]
+
+
+def _check_instant(value: object) -> object:
+    """Refuse the numbers that pydantic would take for a time."""
+    if isinstance(value, str) and not _INSTANT.match(value):
+        raise ValueError("write a time with its zone, like 2026-11-20T20:48:56.130Z")
+    if isinstance(value, (int, float)):
+        raise ValueError("write a time as text, like 2026-11-20T20:48:56.130Z")
+    return value
+
+
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
+Instant = Annotated[AwareDatetime, BeforeValidator(_check_instant)]
+
 From = Annotated[
-    AwareDatetime | None,
+    Instant | None,
     Query(alias="from", description="Not before this time, e.g. 2026-11-20T20:48:56.130Z."),
 ]
-To = Annotated[AwareDatetime | None, Query(alias="to", description="Before this time.")]
+To = Annotated[Instant | None, Query(alias="to", description="Before this time.")]
 Identity = Annotated[str, Field(min_length=1, max_length=36, pattern=r"^[0-9A-Za-z_-]+$")]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 
 from atalaia.web.idempotency import OnceRoute, idempotency_key
-from atalaia.web.problems import MEDIA_TYPE
+from atalaia.web.problems import MEDIA_TYPE, invalid
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
 _SAID = {
@@ -25,6 +25,7 @@ _SAID = {
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": said, "content": _PROBLEM} for status, said in _SAID.items()
 }
+_LISTS = frozenset({"type", "status"})
 ONCE = [Depends(idempotency_key)]
 
 
@@ -42,4 +43,18 @@ class Asked(BaseModel):
 
 def router(tag: str) -> APIRouter:
     """Answer a router below /api whose POSTs act once per Idempotency-Key."""
-    return APIRouter(prefix="/api", tags=[tag], route_class=OnceRoute, responses=REFUSALS)
+    return APIRouter(
+        prefix="/api",
+        tags=[tag],
+        route_class=OnceRoute,
+        responses=REFUSALS,
+        dependencies=[Depends(no_repeats)],
+    )
+
+
+async def no_repeats(request: Request) -> None:
+    """Refuse a name that is given twice: which of two values counts would be a guess."""
+    names = [name for name, _ in request.query_params.multi_items() if name not in _LISTS]
+    for name in set(names):
+        if names.count(name) > 1:
+            raise invalid(f"query.{name}", "list", "Give it once.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from atalaia.clock import to_ms
 from atalaia.deliveries import queries
@@ -27,7 +27,18 @@ from atalaia.web.access import Who, require
 from atalaia.web.api.common import ONCE, Asked, Wire, router
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.problems import conflict, invalid, not_found
-from atalaia.web.wire import SEQ_MAX, Cursor, Identity, Limit, Moment, Page, ms_of, read_cursor, to_cursor
+from atalaia.web.wire import (
+    SEQ_MAX,
+    Cursor,
+    Identity,
+    Instant,
+    Limit,
+    Moment,
+    Page,
+    ms_of,
+    read_cursor,
+    to_cursor,
+)
 
 routes = router("deliveries")
 _READ = [Depends(require("deliveries:read"))]
@@ -180,8 +191,8 @@ class ReplayAsked(Asked):
     )
     key: Annotated[str, Field(max_length=200)] = ""
     client: Annotated[str, Field(max_length=40)] = ""
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     dry_run: Annotated[bool, Field(description="Only count.")] = False
     most: Annotated[int, Field(ge=1, le=REPLAY_MOST)] = REPLAY_MOST
 

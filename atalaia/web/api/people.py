@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import Depends, Request, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from atalaia.desk.people import rows
 from atalaia.desk.people.model import Token
@@ -16,7 +16,7 @@ from atalaia.web.api.common import ONCE, Asked, Wire, router
 from atalaia.web.i18n import N_
 from atalaia.web.parts import parts_of
 from atalaia.web.problems import Problem, not_found
-from atalaia.web.wire import Identity, Moment, ms_of
+from atalaia.web.wire import Identity, Instant, Moment, ms_of
 
 routes = router("people")
 PeopleAdmin = Annotated[Who, Depends(require("people:admin"))]
@@ -104,7 +104,7 @@ class TokenMake(Asked):
 
     name: Text
     scopes: Annotated[list[str], Field(min_length=1, max_length=len(SCOPES))]
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
 
 
 @routes.get("/me")
