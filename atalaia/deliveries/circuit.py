@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atalaia.deliveries.state import about_target
 from atalaia.errors import Refused, Rejected, UpstreamError
 
 FAILURES_MOST = 5  # this many different keys in a row mean the target, not the events
-PROBE_MS = 30_000
+PROBE_FIRST_MS, PROBE_MS = 2_000, 30_000  # a blip is over soon; an outage is asked after twice a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Open:
     failures: int
     error: str
     ask: str = ""
+    probes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Probing:
     failures: int
     error: str
     ask: str = ""
+    probes: int = 1
 
 
 Circuit = Closed | Open | Probing
@@ -114,27 +116,29 @@ def step(state: Circuit, got: Input, now_ms: int) -> tuple[Circuit, list[Command
         case Probing(), Missed():
             return _still_open(state, got.error, now_ms)
         case Open(), ProbeDue() if now_ms >= state.probe_ms:
-            return Probing(state.since_ms, state.failures, state.error, state.ask), []
+            return Probing(state.since_ms, state.failures, state.error, state.ask, state.probes + 1), []
         case Open(), Changed():
-            return Open(state.since_ms, now_ms, state.failures, state.error, state.ask), [ProbeAt(now_ms)]
+            return replace(state, probe_ms=now_ms), [ProbeAt(now_ms)]
         case _:
             return state, []
 
 
 def _open(error: UpstreamError, failures: int, now_ms: int) -> tuple[Circuit, list[Command]]:
-    ask = _ask(error)
-    probe = now_ms + PROBE_MS
-    return Open(now_ms, probe, failures, str(error), ask), [
-        TellOpened(failures, str(error), ask),
-        ProbeAt(probe),
-    ]
+    said, ask, probe = str(error), _ask(error), now_ms + _pause_ms(0)
+    return Open(now_ms, probe, failures, said, ask), [TellOpened(failures, said, ask), ProbeAt(probe)]
 
 
 def _still_open(state: Probing, error: UpstreamError, now_ms: int) -> tuple[Circuit, list[Command]]:
     """Stay open; what a person must do may have changed, and then it is said again."""
-    ask, failures, probe = _ask(error), state.failures + 1, now_ms + PROBE_MS
-    told: list[Command] = [TellOpened(failures, str(error), ask)] if ask != state.ask else []
-    return Open(state.since_ms, probe, failures, str(error), ask), [*told, ProbeAt(probe)]
+    said, ask, failures = str(error), _ask(error), state.failures + 1
+    probe = now_ms + _pause_ms(state.probes)
+    told: list[Command] = [TellOpened(failures, said, ask)] if ask != state.ask else []
+    return Open(state.since_ms, probe, failures, said, ask, state.probes), [*told, ProbeAt(probe)]
+
+
+def _pause_ms(probes: int) -> int:
+    """Answer the pause before the next probe: it doubles up to its limit."""
+    return min(PROBE_MS, PROBE_FIRST_MS << min(probes, 10))
 
 
 def _ask(error: UpstreamError) -> str:

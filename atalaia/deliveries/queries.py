@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -260,3 +260,19 @@ def _delivery(row: Row[Any]) -> DeliveryView:
         row.id, row.subscription, row.destination, row.seq, row.type, row.key, row.message_id, row.state,
         row.attempts, row.next_ms, row.failing_ms, row.created_ms, row.done_ms, row.error, row.replay_of,
     )  # fmt: skip
+
+
+# What a screen shows of several deliveries in one word: the worst wins.
+_BADNESS = ("delivered", "cancelled", "sending", "pending", "waiting", "dead")
+
+
+def worst_by_key(tx: Connection, keys: Sequence[str]) -> dict[str, str]:
+    """Answer the state that needs most attention among the deliveries of each key; others are left out."""
+    worst: dict[str, str] = {}
+    if not keys:
+        return worst
+    query = select(deliveries.c.key, deliveries.c.state).where(deliveries.c.key.in_(keys)).distinct()
+    for key, state in tx.execute(query):
+        if key not in worst or _BADNESS.index(state) > _BADNESS.index(worst[key]):
+            worst[key] = state
+    return worst

@@ -163,7 +163,7 @@ def _earlier(tx: Connection, subscription: str, found: Sequence[Event]) -> dict[
 
 
 def redo(tx: Connection, ambient: Ambient, subscription: str, ids: Sequence[int] | None = None) -> int:
-    """Try dead letters again, all of them or those named; answer how many. Later ones keep their place behind."""
+    """Try dead letters again, all or those named, in their own place; answer how many."""
     change = {"state": "pending", "attempts": 0, "next_ms": None, "failing_ms": None, "done_ms": None}
     return _settle(tx, ambient, subscription, ids, change)
 

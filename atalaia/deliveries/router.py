@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
@@ -24,7 +24,7 @@ from atalaia.events.model import Event
 from atalaia.store.bell import DELIVERIES
 from atalaia.store.bulk import allocate, insert_rows
 from atalaia.store.store import ring_after, serialise
-from atalaia.store.tables import deliveries
+from atalaia.store.tables import connections, cursors, deliveries, subscriptions
 
 COLUMNS = (
     "id", "subscription", "destination", "seq", "type", "key", "message_id", "state", "attempts", "next_ms",
@@ -32,6 +32,7 @@ COLUMNS = (
 )  # fmt: skip
 DESTINATION_MOST = 110  # the lane's lease is named after it
 MESSAGE_ID_MOST = 120
+TYPES_MOST = 10_000  # upstreams may invent types without end
 # Facts about deliveries are keyed by `<subscription>:<destination>`; nobody is told of his own failures.
 _ABOUT_US = ("delivery.", "target.", "alert.")
 
@@ -45,66 +46,24 @@ class Addressed:
     error: str = ""
 
 
-class Router:
-    """The reaction named `deliveries`. Idempotent: an event that was routed once is not routed again.
+class _Known:
+    """The subscriptions as one version has them; replaced as a whole, for two threads look at it."""
 
-    Paused subscriptions get their deliveries too; they are sent when the subscription is on again.
-    """
-
-    name = "deliveries"
-    types: tuple[str, ...] = ("*",)
-
-    def __init__(self, ambient: Ambient, formats: Mapping[str, Format]) -> None:
-        self._ambient = ambient
-        self._formats = formats
-        self._version = -1
-        self._subscriptions: list[Subscription] = []
-        self._heard_words: frozenset[str] = frozenset()
+    def __init__(self, version: int, known: list[Subscription]) -> None:
+        self.version = version
+        self.words = first_words([one.filter for one in known])
+        self._subscriptions = known
         self._by_type: dict[tuple[str, str], list[Subscription]] = {}
 
-    def refresh(self, tx: Connection) -> None:
-        """Read the subscriptions again when one changed; cheap otherwise. Call it before `wants`."""
-        version = newest_version(tx)
-        if version != self._version:
-            self._subscriptions = list_subscriptions(tx)
-            self._heard_words = first_words([one.filter for one in self._subscriptions])
-            self._by_type.clear()
-            self._version = version
-
-    def reads_heard(self, tx: Connection) -> bool:
-        """Answer whether any subscription selects heard events; only then are they read for it."""
-        self.refresh(tx)
-        return bool(self._heard_words)
-
-    def reset(self, tx: Connection) -> None:
-        """Forget nothing: what was routed once is known by subscription and sequence."""
-
-    def wants(self, event: Event) -> bool:
-        """Answer whether `apply` has to see the event: every fact, and heard ones that somebody selects."""
-        return event.family == "fact" or event.type.partition(".")[0] in self._heard_words
-
-    def apply(self, tx: Connection, events: Sequence[Event]) -> None:
-        """Write the deliveries of these events, in their order."""
-        if not events:
-            return
-        serialise(tx)
-        self.refresh(tx)
-        wanted = [(one, event) for event in events for one in self._interested(event)]
-        if not wanted:
-            return
-        known = _already_routed(tx, wanted[0][1].seq, wanted[-1][1].seq)
-        fresh = [(one, event) for one, event in wanted if (one.id, event.seq) not in known]
-        insert_deliveries(
-            tx, self._ambient, [(one, event, self._address(one, event)) for one, event in fresh]
-        )
-
-    def _interested(self, event: Event) -> list[Subscription]:
+    def interested(self, event: Event) -> list[Subscription]:
+        """Answer who wants this event."""
         about = (event.type, event.family)
         by_type = self._by_type.get(about)
         if by_type is None:
             heard = event.family == "heard"
             by_type = [one for one in self._subscriptions if one.filter.wants_type(event.type, heard=heard)]
-            self._by_type[about] = by_type
+            if len(self._by_type) < TYPES_MOST:
+                self._by_type[about] = by_type
         if not by_type:
             return by_type
         client = client_of(event) if any(one.filter.clients for one in by_type) else None
@@ -117,8 +76,57 @@ class Router:
             and not (own and one.id in event.key)
         ]
 
-    def _address(self, one: Subscription, event: Event) -> Addressed | None:
-        return address(self._formats, one, event)
+
+class Router:
+    """The projection named `deliveries`. An event that was routed once is not routed again.
+
+    Paused subscriptions get their deliveries too; they are sent when the subscription is on again.
+    """
+
+    name = "deliveries"
+    types: tuple[str, ...] = ("*",)
+
+    def __init__(self, ambient: Ambient, formats: Mapping[str, Format]) -> None:
+        self._ambient = ambient
+        self._formats = formats
+        self._cache = _Known(-1, [])
+
+    def reads_heard(self, tx: Connection) -> bool:
+        """Answer whether a subscription may select heard events, so that they have to be read at all."""
+        known = self._known(tx)
+        if not known.words:
+            return False
+        found = tx.execute(select(connections.c.connector).distinct())
+        return any(row.connector in known.words for row in found)
+
+    def reset(self, tx: Connection) -> None:
+        """Forget nothing: what was routed stays routed, also where retention took the deliveries."""
+        done = tx.scalar(select(cursors.c.seq).where(cursors.c.reaction == self.name)) or 0
+        late = subscriptions.c.from_seq < done
+        mark = {"from_seq": done, "version": newest_version(tx) + 1}
+        tx.execute(update(subscriptions).where(late).values(mark))
+
+    def apply(self, tx: Connection, events: Sequence[Event]) -> None:
+        """Write the deliveries of these events, in their order."""
+        if not events:
+            return
+        serialise(tx)
+        known = self._known(tx)
+        wanted = [(one, event) for event in events for one in known.interested(event)]
+        if not wanted:
+            return
+        routed = _already_routed(tx, wanted[0][1].seq, wanted[-1][1].seq)
+        fresh = [(one, event) for one, event in wanted if (one.id, event.seq) not in routed]
+        addressed = [(one, event, address(self._formats, one, event)) for one, event in fresh]
+        insert_deliveries(tx, self._ambient, addressed)
+
+    def _known(self, tx: Connection) -> _Known:
+        """Read the subscriptions again when one changed; cheap otherwise."""
+        version = newest_version(tx)
+        known = self._cache
+        if known.version != version:
+            known = self._cache = _Known(version, list_subscriptions(tx))
+        return known
 
 
 def address(formats: Mapping[str, Format], one: Subscription, event: Event) -> Addressed | None:

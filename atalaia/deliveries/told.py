@@ -45,7 +45,7 @@ def target_opened(
         "error": error,
         "ask": ask,
     }
-    todo = ask or "Nothing: it is tried again every 30 s, and nothing is lost meanwhile."
+    todo = ask or "Nothing: it is tried again at least twice a minute, and nothing is lost meanwhile."
     known = f"{place(subscription, destination)} does not take deliveries."
     return [
         Fact("target.opened", f"{subscription.id}:{destination}", now_ms, data),

@@ -170,15 +170,15 @@ class Hub:
 
     async def states(self) -> dict[str, int]:
         """Answer how many deliveries are in which state."""
-        found = await self.rows("select state, count(*) from deliveries group by state")
-        return {state: count for state, count in found}
+        found = await self.rows("select state, count(*) as count from deliveries group by state")
+        return {row.state: row[1] for row in found}
 
     async def facts(self, pattern: str = "%") -> list[str]:
         found = await self.rows("select type from events where type like :p order by seq", p=pattern)
         return [one[0] for one in found]
 
     async def until(self, wanted: Callable[[], Any], *, passing_s: float = 0.0) -> None:
-        """Wait until `wanted()` (or its awaited answer) is true; meanwhile `passing_s` goes by at each look."""
+        """Wait until `wanted()` (or its awaited answer) is true; `passing_s` goes by at each look."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 answer = wanted()

@@ -6,6 +6,7 @@ import pytest
 
 from atalaia.deliveries.circuit import (
     FAILURES_MOST,
+    PROBE_FIRST_MS,
     PROBE_MS,
     Answered,
     Changed,
@@ -31,7 +32,7 @@ FOUR = Closed(frozenset("abcd"))
 OPEN = Open(5, NOW, 5, "down")
 LATER = Open(5, NOW + 1, 5, "down")
 PROBING = Probing(5, 5, "down")
-NEXT = NOW + PROBE_MS
+NEXT, AFTER = NOW + PROBE_FIRST_MS, NOW + 2 * PROBE_FIRST_MS
 SLOW = Missed("e", Unavailable("HTTP 500"))
 AGAIN = Missed("a", Unavailable("HTTP 500"))
 AWAY = Missed("e", Unreachable("no connection"))
@@ -60,12 +61,12 @@ TABLE: dict[tuple[int, int], tuple[Circuit, list[Command]]] = {
     (3, 0): (Closed(), [TellClosed(5)]),
     (3, 6): (OPEN, [ProbeAt(NOW)]),
     (4, 0): (Closed(), [TellClosed(5)]),
-    (4, 1): (Open(5, NEXT, 6, "HTTP 500"), [ProbeAt(NEXT)]),
-    (4, 2): (Open(5, NEXT, 6, "HTTP 500"), [ProbeAt(NEXT)]),
-    (4, 3): (Open(5, NEXT, 6, "no connection"), [ProbeAt(NEXT)]),
+    (4, 1): (Open(5, AFTER, 6, "HTTP 500", probes=1), [ProbeAt(AFTER)]),
+    (4, 2): (Open(5, AFTER, 6, "HTTP 500", probes=1), [ProbeAt(AFTER)]),
+    (4, 3): (Open(5, AFTER, 6, "no connection", probes=1), [ProbeAt(AFTER)]),
     (4, 4): (
-        Open(5, NEXT, 6, "HTTP 401", "Correct it."),
-        [TellOpened(6, "HTTP 401", "Correct it."), ProbeAt(NEXT)],  # a person is asked for something new
+        Open(5, AFTER, 6, "HTTP 401", "Correct it.", probes=1),
+        [TellOpened(6, "HTTP 401", "Correct it."), ProbeAt(AFTER)],  # a person is asked for something new
     ),
 }
 
@@ -86,3 +87,16 @@ def test_one_key_that_fails_again_and_again_does_not_open_it():
 def test_a_no_in_so_many_words_proves_that_the_target_is_there():
     assert answer_of("a", Rejected("HTTP 422")) == Answered()
     assert answer_of("a", None) == Answered()
+
+
+def test_probes_come_soon_at_first_and_then_twice_a_minute():
+    circuit, _ = step(Closed(), AWAY, 0)
+    pauses: list[int] = []
+    now = 0
+    for _ in range(7):
+        assert isinstance(circuit, Open)
+        pauses.append(circuit.probe_ms - now)
+        now = circuit.probe_ms
+        circuit, _ = step(circuit, ProbeDue(), now)
+        circuit, _ = step(circuit, AWAY, now)
+    assert pauses == [2000, 4000, 8000, 16_000, PROBE_MS, PROBE_MS, PROBE_MS]

@@ -175,6 +175,7 @@ async def test_one_target_that_is_down_does_not_delay_another(scripted: Hub, scr
     await scripted.happen(*["c112-x", "c113-y"] * 50)
 
     await scripted.until(lambda: len(script.arrived) == 50)
+    await scripted.until(lambda: scripted.facts("target.opened"))
     assert {one.key for one in script.arrived} == {"c113-y"}
     rows = await scripted.rows("select destination, circuit from lanes order by destination")
     assert [tuple(row) for row in rows] == [("c112", "open"), ("c113", "closed")]

@@ -30,7 +30,7 @@ from atalaia.deliveries.targets.target import (
     witnessed,
 )
 from atalaia.deliveries.targets.topology import Topology, ensure
-from atalaia.errors import InDoubt, Refused, Rejected, UpstreamError
+from atalaia.errors import ConfigError, InDoubt, Refused, Rejected, UpstreamError
 
 CONFIRM_S = 10.0
 IDLE_S = 300.0
@@ -235,7 +235,11 @@ class AmqpTarget:
     async def _servers(self) -> list[Server]:
         source = str(self._config.get("servers_from") or "")
         if source:
-            given = await self._servers_of(source.removeprefix("connection:"))
+            try:
+                given = await self._servers_of(source.removeprefix("connection:"))
+            except ConfigError as error:
+                ask = "Correct the connection's settings, or name servers in the target."
+                raise Refused(str(error), ask=ask) from error
         else:
             given = self._config["servers"]
         return [self._server(one) for one in given]

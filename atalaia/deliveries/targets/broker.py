@@ -6,8 +6,8 @@ import asyncio
 import ssl
 from dataclasses import dataclass, field
 
-import aio_pika
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractConnection, FieldValue
+from aio_pika.connection import Connection, make_url
 from aiormq import spec
 from aiormq.exceptions import (
     AMQPError,
@@ -40,22 +40,24 @@ class Server:
 
 async def connect(server: Server, vhost: str) -> AbstractConnection:
     """Open a connection to `vhost`. Errors: `Unreachable`, `Refused` (password, virtual host)."""
+    url = make_url(
+        host=server.host,
+        port=server.port,
+        login=server.user,
+        password=server.password,
+        virtualhost=vhost,
+        ssl=server.tls,
+        heartbeat=HEARTBEAT_S,
+    )
     context = ssl.create_default_context() if server.tls else None
+    properties: dict[str, FieldValue] = {"connection_name": "atalaia"}
+    connection = Connection(url, ssl_context=context, client_properties=properties, heartbeat=HEARTBEAT_S)
     try:
-        return await aio_pika.connect(
-            host=server.host,
-            port=server.port,
-            login=server.user,
-            password=server.password,
-            virtualhost=vhost,
-            ssl=server.tls,
-            ssl_context=context,
-            timeout=CONNECT_S,
-            heartbeat=HEARTBEAT_S,
-            client_properties={"connection_name": "atalaia"},
-        )
+        await connection.connect(timeout=CONNECT_S)
     except (AMQPError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        await connection.close()  # or it does so by itself when nobody is there to wait for it
         raise translated(error, vhost, server) from None
+    return connection
 
 
 def translated(error: BaseException, vhost: str, server: Server | None) -> UpstreamError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, FieldValue
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractQueue, FieldValue
 from aiormq.exceptions import (
     AMQPError,
     ChannelAccessRefused,
@@ -80,30 +80,32 @@ async def _look_for_exchange(connection: AbstractConnection, topology: Topology,
 
 async def _declare_queue(connection: AbstractConnection, topology: Topology, vhost: str) -> str:
     channel = await _channel(connection)
-    arguments: dict[str, FieldValue] | None = (
-        {"x-queue-type": "quorum"} if topology.queue_type == "quorum" else None
-    )
+    quorum: dict[str, FieldValue] = {"x-queue-type": "quorum"}
+    arguments = quorum if topology.queue_type == "quorum" else None
     try:
         queue = await channel.declare_queue(topology.queue, durable=True, arguments=arguments)
+        made = ""
     except (ChannelAccessRefused, ChannelPreconditionFailed):
-        return await _look_for_queue(connection, topology, vhost)
+        channel = await _channel(connection)
+        found = await _look_for_queue(channel, topology, vhost)
+        if found is None:
+            return f"We may not look at queue {topology.queue}; a message that no queue takes comes back."
+        queue, made = found, ", made by somebody else"
     try:
         await queue.bind(topology.exchange, topology.binding)
     except ChannelAccessRefused:
-        return f"Queue {topology.queue} is there; we may not bind it, so its owner must have done so."
+        return f"Queue {topology.queue} is there{made}; we may not bind it, so its owner must have done so."
     await channel.close()
-    return f"Queue {topology.queue} is there, bound with {topology.binding}."
+    return f"Queue {topology.queue} is there{made}, bound with {topology.binding}."
 
 
-async def _look_for_queue(connection: AbstractConnection, topology: Topology, vhost: str) -> str:
-    channel = await _channel(connection)
+async def _look_for_queue(channel: AbstractChannel, topology: Topology, vhost: str) -> AbstractQueue | None:
+    """Answer the queue; None when we may not even look."""
     try:
-        await channel.get_queue(topology.queue)
+        return await channel.get_queue(topology.queue)
     except ChannelNotFoundEntity:
         said = f"The virtual host {vhost} has no queue {topology.queue}, and we may not make it."
         ask = f"Create the queue {topology.queue} in {vhost}, or give our user the right to configure it."
         raise Refused(said, ask=ask) from None
     except ChannelAccessRefused:
-        return f"We may not look at queue {topology.queue}; a message that no queue takes will come back."
-    await channel.close()
-    return f"Queue {topology.queue} is there, made by somebody else."
+        return None

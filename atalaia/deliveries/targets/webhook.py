@@ -128,14 +128,14 @@ class WebhookTarget:
             headers["x-replay"] = str(attempt.replay_of)
         try:
             status, response, again = await self._post(message.body, headers)
-        except _STALE:
+        except _FAILURES as error:
+            if not _is_stale(error):
+                raise self._translated(error) from None
             # The consumer closed an idle connection just as we wrote to it; a fresh one tells the truth.
             try:
                 status, response, again = await self._post(message.body, headers)
-            except _FAILURES as error:
-                raise self._translated(error) from None
-        except _FAILURES as error:
-            raise self._translated(error) from None
+            except _FAILURES as again_error:
+                raise self._translated(again_error) from None
         return _judged(status, response, again)
 
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, str]:
@@ -209,7 +209,12 @@ class WebhookTarget:
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
-_STALE = (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError)
+
+
+def _is_stale(error: Exception) -> bool:
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return True
+    return isinstance(error, aiohttp.ClientOSError) and not isinstance(error, aiohttp.ClientConnectorError)
 
 
 def ping(ambient: Ambient) -> Event:
