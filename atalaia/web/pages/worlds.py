@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from atalaia.web.pages import call, calls, connection_setup, connections, events, now
+from atalaia.web.pages import (
+    alerts,
+    call,
+    calls,
+    connection_setup,
+    connections,
+    deliveries,
+    events,
+    now,
+    search,
+    subscription_setup,
+    system,
+)
 
 # The order matters where an address could be an id: `/connections/new` before `/connections/{connection}`.
 ROUTERS: tuple[APIRouter, ...] = (
@@ -14,4 +26,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     calls.routes,
     call.routes,
     events.routes,
+    subscription_setup.routes,
+    deliveries.routes,
+    alerts.routes,
+    system.routes,
+    search.routes,
 )
