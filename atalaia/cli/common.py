@@ -130,14 +130,15 @@ def times(row: Mapping[str, Any]) -> dict[str, Any]:
     """Answer a row with its `…_ms` moments as the API writes them, `…_at`; durations stay numbers."""
     told: dict[str, Any] = {}
     for name, value in row.items():
-        if name.endswith("_ms") and name not in _DURATIONS:
+        if name.endswith("_ms") and (value is None or (isinstance(value, int) and value >= _MOMENT_LEAST)):
             told[f"{name.removesuffix('_ms')}_at"] = time_of(value)
         else:
             told[name] = value
     return told
 
 
-_DURATIONS = frozenset({"took_ms", "lag_ms"})
+# Fewer milliseconds than these (1973) are a duration such as `took_ms`.
+_MOMENT_LEAST = 100_000_000_000
 
 
 # --- connections and their secrets -----------------------------------------------------------------

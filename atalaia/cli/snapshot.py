@@ -7,7 +7,7 @@ import os
 import platform
 import tarfile
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -117,11 +117,12 @@ async def _settings(store: Store, settings: Settings) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Answer dataclasses as objects with readable times."""
+    """Answer dataclasses as objects with readable times; what evidence calls `…_ms` is a duration."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        inner = {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        return times(inner)
     if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in times(cast("Mapping[str, Any]", value)).items()}
+        return {key: _plain(inner) for key, inner in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in cast("list[Any]", value)]
     return value
