@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import quote, quote_plus
@@ -31,29 +31,39 @@ _HARMLESS = re.compile(
 )
 
 _NAME = (
-    r"[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|admin[_-]?key|"
-    r"private[_-]?key|cookie|credential|senha)[\w-]*"
+    r"(?P<name>[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|"
+    r"admin[_-]?key|private[_-]?key|cookie|credential|senha)[\w-]*|pw)"
 )
-_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+
+
+def _keep_head(found: re.Match[str]) -> str:
+    return f"{found['head']}{MASK}{found.groupdict().get('tail') or ''}"
+
+
+def _if_named(found: re.Match[str]) -> str:
+    return _keep_head(found) if is_secret_name(found["name"]) else found[0]
+
+
+def _if_random(found: re.Match[str]) -> str:
+    """Mask what follows `Basic` unless it is an ordinary word."""
+    plain = found["value"].isalpha() and found["value"].islower()
+    return found[0] if plain else _keep_head(found)
+
+
+_AUTHORIZATION = r"(?P<head>\b(?:proxy-)?authorization\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"'\\][^\r\n\"'\\]*"
+_QUOTED = r"(?P<head>\\?[\"']" + _NAME + r"\\?[\"']\s*[:=]\s*(?P<quote>\\?[\"'])).*?(?P<tail>(?P=quote))"
+
+_SHAPES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     # Authorization: Basic dXNlcjpwYXNz, and the schemes wherever they stand.
-    (
-        re.compile(r"(?i)\b((?:proxy-)?authorization\\?[\"']?\s*[:=]\s*\\?[\"']?)(?!\s)[^\r\n\"'\\]+"),
-        rf"\1{MASK}",
-    ),
-    (re.compile(r"(?i)\b(basic|bearer|digest)(\s+)(?!auth)[\w+/=.~:-]{6,}"), rf"\1\2{MASK}"),
+    (re.compile(_AUTHORIZATION, re.IGNORECASE), _keep_head),
+    (re.compile(r"(?i)(?P<head>\b(?:basic|bearer|digest)\s+)(?P<value>[\w+/=.~:-]{6,})"), _if_random),
     # scheme://user:password@host; a user without password may itself be a token.
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/@\"'<>\\]*@(?=[^\s])"), rf"\1{MASK}@"),
-    (
-        re.compile(r"(?i)([?&;](?:[\w.-]*(?:key|sig|signature|auth)|" + _NAME + r")=)[^&\s\"'<>\\#]+"),
-        rf"\1{MASK}",
-    ),
+    (re.compile(r"(?i)(?P<head>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@\"'<>\\]*(?P<tail>@)(?=[^\s])"), _keep_head),
+    (re.compile(r"(?i)(?P<head>[?&;](?:[\w.-]*(?:key|sig|signature|auth))=)[^&\s\"'<>\\#]+"), _keep_head),
     # "password": "…" inside of text that is not JSON as a whole; also with escaped quotes.
-    (
-        re.compile(r"(?i)(\\?[\"']" + _NAME + r"\\?[\"']\s*[:=]\s*)(\\?)([\"']).*?(?<!\\)\2\3"),
-        rf"\1\2\3{MASK}\2\3",
-    ),
+    (re.compile(_QUOTED, re.IGNORECASE), _if_named),
     # password=…, PW: …; up to the next blank or separator.
-    (re.compile(r"(?i)\b((?:" + _NAME + r"|pw)\s*[:=]\s*)(?![\"'\\•])(?!\s)[^\s,;&\"'<>]+"), rf"\1{MASK}"),
+    (re.compile(r"(?i)(?P<head>\b" + _NAME + r"\s*[:=]\s*)[^\s,;&\"'<>\\•][^\s,;&\"'<>#]*"), _if_named),
 )
 # One cheap look decides whether any of the above can match.
 _SUSPECT = re.compile(
@@ -135,8 +145,8 @@ class Redactor:
     ) -> MutableMapping[str, Any]:
         """Mask one structlog entry; stands last before the renderer."""
         for name, value in fields.items():
-            if isinstance(value, (bool, int, float, type(None))) and not is_secret_name(name):
-                continue
+            if name.startswith("_") or isinstance(value, (bool, int, float, type(None))):
+                continue  # structlog's own, or nothing that could hold a secret
             fields[name] = self.value(value if _is_plain(value) else repr(value), name)
         return fields
 

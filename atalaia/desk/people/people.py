@@ -152,7 +152,7 @@ class People:
             raise NotAllowed(
                 N_("There is no person with this e-mail address who may sign in."), field="email"
             )
-        self._fact(tx, "person.link_made", found[0].id, by, {})
+        self._fact(tx, "person.invited", found[0].id, by, {"email": found[0].email})
         return self._new_link(tx, found[0].id, self.settings.link_minutes * 60_000)
 
     def _new_link(self, tx: Connection, person: str | None, lifetime_ms: int) -> str:
@@ -184,6 +184,7 @@ class People:
 
     def _invite(self, tx: Connection, email: str, name: str, role: str, by: By) -> tuple[Person, str]:
         person = self._create(tx, email, name, role, None, by)
+        self._fact(tx, "person.invited", person.id, by, {"email": person.email})
         return person, self._new_link(tx, person.id, self.settings.invite_hours * 3_600_000)
 
     def _invite_again(self, tx: Connection, identity: str, by: By) -> str:
@@ -196,7 +197,7 @@ class People:
         tx.execute(update(login_links).where(*old).values(used_ms=now))
         tx.execute(update(people).where(people.c.id == identity).values(password_hash=None))
         ended = self.sessions.end_all(tx, identity)
-        self._fact(tx, "person.invited_again", identity, by, {"signed_out": ended})
+        self._fact(tx, "person.invited", identity, by, {"email": person.email, "signed_out": ended})
         return self._new_link(tx, identity, self.settings.invite_hours * 3_600_000)
 
     def _create(self, tx: Connection, email: str, name: str, role: str, hashed: str | None, by: By) -> Person:
@@ -209,7 +210,7 @@ class People:
             "language": "", "zone": "", "theme": "", "density": "", "created_ms": now,
         }  # fmt: skip
         tx.execute(insert(people).values(row))
-        self._fact(tx, "person.created", identity, by, {"name": name.strip(), "role": role})
+        self._fact(tx, "person.created", identity, by, {"email": email, "name": name.strip(), "role": role})
         person = rows.get_person(tx, identity)
         assert person is not None
         return person
@@ -233,15 +234,15 @@ class People:
             _check_admin_left(tx)
         if values.get("disabled_ms"):
             self.sessions.end_all(tx, identity)
+        fields = [name.removesuffix("_ms") for name in values]
         told = {key: value for key, value in values.items() if key != "disabled_ms"}
-        kind = "changed" if "disabled_ms" not in values else "disabled" if disabled else "enabled"
-        self._fact(tx, f"person.{kind}", identity, by, told)
+        self._fact(tx, "person.changed", identity, by, {"email": before.email, "fields": fields, **told})
         return _known(tx, identity)
 
     def _set_password(self, tx: Connection, identity: str, hashed: str, by: By, keep: str) -> None:
         tx.execute(update(people).where(people.c.id == identity).values(password_hash=hashed))
         ended = self.sessions.end_all(tx, identity, but=keep)
-        self._fact(tx, "person.password_changed", identity, by, {"signed_out": ended})
+        self._fact(tx, "person.changed", identity, by, {"fields": ["password"], "signed_out": ended})
 
     def _sign_out_everywhere(self, tx: Connection, person: str, by: By, but: str) -> int:
         ended = self.sessions.end_all(tx, person, but=but)

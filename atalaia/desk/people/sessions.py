@@ -63,7 +63,9 @@ class Sessions:
         tx.execute(insert(sessions).values(row))
         tx.execute(update(people).where(people.c.id == person.id).values(seen_ms=now))
         by = By("person", person.id, person.name, address)
-        fact = Fact("person.signed_in", person.id, now, {"by": by.as_data(), "agent": agent})
+        fact = Fact(
+            "person.signed_in", person.id, now, {"by": by.as_data(), "email": person.email, "agent": agent}
+        )
         append_facts(tx, self.ambient, PRODUCER, [fact])
         return SignedIn(cookie, Session(digest(cookie), person, csrf, agent, now, now, expires))
 
@@ -99,13 +101,18 @@ class Sessions:
         by = By("person", session.person.id, session.person.name, address)
         now = to_ms(self.ambient.clock.now())
         append_facts(
-            tx, self.ambient, PRODUCER, [Fact("person.signed_out", by.id, now, {"by": by.as_data()})]
+            tx,
+            self.ambient,
+            PRODUCER,
+            [Fact("person.signed_out", by.id, now, {"by": by.as_data(), "email": session.person.email})],
         )
 
     def _failed(self, tx: Connection, person: Person | None, address: str) -> None:
         """Write down a failed sign-in; what was typed may be a password, so it is not kept."""
         now = to_ms(self.ambient.clock.now())
         data = {
+            "email": person.email if person else "",
+            "reason": "disabled" if person and person.disabled_ms else "wrong",
             "address": address,
             "known": person is not None,
             "disabled": bool(person and person.disabled_ms),
