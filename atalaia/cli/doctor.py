@@ -117,7 +117,7 @@ def _hub(settings: Settings) -> Iterator[Finding]:
         status = str(answer["status"])
         todo = (
             ""
-            if status == "ok"
+            if status == "healthy"
             else "See bin/atalaia connections list, deliveries subscriptions, events parked."
         )
         yield Finding("running hub", status != "failing", status, todo)
