@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection, select
 
 from atalaia.ambient import Ambient
-from atalaia.clock import from_ms, to_ms
+from atalaia.clock import to_ms
 from atalaia.connections.pace import Pace
 from atalaia.connections.registry import Configured
 from atalaia.connections.session import Plane, PlaneState, RunSession
@@ -45,19 +45,22 @@ from atalaia.connections.state import (
 from atalaia.connections.state import (
     Heard as Sign,
 )
-from atalaia.errors import Fenced, StoreUnavailable, Unavailable, UpstreamError
+from atalaia.errors import Fenced, Refused, StoreUnavailable, Unavailable, UpstreamError
+from atalaia.events.fit import fit_text
 from atalaia.events.log import EventLog, Source, append_facts
 from atalaia.events.model import Appended, Fact, Heard
 from atalaia.ids import derived_uuid7
 from atalaia.store.leases import Lease, check
 from atalaia.store.tables import connection_states, planes
-from atalaia.store.upsert import upsert
+from atalaia.store.upsert import upsert, upsert_many
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 PLANES_EVERY_S = 1.0
 RETRY_WRITE_S = 1.0
+CLOSE_S = 10.0
+TEXT_CHARS_MAX = 2000
 
 
 @dataclass(frozen=True)
@@ -93,27 +96,35 @@ class Keeper:
         self.configured = configured
         self.lease = lease
         self.state: State = Stopped()
+        self.ambient = ambient
         self._kind = kind
         self._log = eventlog
         self._ambient = ambient
         self._pace = pace
-        self._inputs: asyncio.Queue[tuple[Input, dict[str, Any]]] = asyncio.Queue()
+        self._inputs: asyncio.Queue[tuple[Input | Fenced, dict[str, Any]]] = asyncio.Queue()
         self._session: asyncio.Task[None] | None = None
+        self._number = 0  # grows when a session begins and when it is closed
         self._alarm: asyncio.Task[None] | None = None
         self._planes: dict[str, _Seen] = {}
         self._changed: set[str] = set()
+        self._flushed_ms: int | None = None
         self._source = Source(configured.id, lease.epoch)
 
     # What the supervisor calls.
 
     async def run(self) -> None:
-        """Keep the connection until cancelled (lease gone, settings changed, hub stopping)."""
+        """Keep the connection until cancelled (lease gone, settings changed, hub stopping).
+
+        Errors: `Fenced` when another worker owns the connection.
+        """
         flusher = asyncio.create_task(self._flush_planes())
         try:
             await self._own_downtime()
             self._inputs.put_nowait((Start(), {}))
             while True:
                 got, evidence = await self._inputs.get()
+                if isinstance(got, Fenced):
+                    raise got
                 await self._answer(got, evidence)
         finally:
             flusher.cancel()
@@ -121,29 +132,32 @@ class Keeper:
 
     async def _wind_down(self) -> None:
         self._end(self._alarm)
-        session, self._session = self._session, None
-        if session is not None:
-            session.cancel()
-            with suppress(asyncio.CancelledError, UpstreamError, Fenced):
-                await session
+        await self._close()
         before, self.state = self.state, Stopped()
-        if not isinstance(before, Stopped):
-            with suppress(Fenced, StoreUnavailable):
-                await self._write(
-                    before, Stopped(), [Hearing(_last_sign(before), "hub or owner stopped")], {}
-                )
+        if isinstance(before, Stopped):
+            return
+        # In other states a gap is open already, or nothing was ever heard.
+        live = isinstance(before, Live | Suspect)
+        gaps = [Hearing(before.heard_at, "The hub or the owner stopped.")] if live else []
+        with suppress(Fenced, StoreUnavailable):
+            await self._write(before, Stopped(), gaps, {})
 
     async def _own_downtime(self) -> None:
         """While nobody kept the connection, nothing was heard: that is a gap like any other."""
+        essential = [plane.name for plane in self._kind.planes if plane.essential]
 
         def work(tx: Connection) -> int | None:
             query = select(connection_states.c.state, connection_states.c.heard_ms)
             row = tx.execute(query.where(connection_states.c.connection == self.configured.id)).first()
-            return row.heard_ms if row and row.state in ("live", "suspect") else None
+            if row is None or row.state not in ("live", "suspect"):
+                return None
+            mine = (planes.c.connection == self.configured.id, planes.c.plane.in_(essential))
+            proofs = tx.scalars(select(planes.c.seen_ms).where(*mine, planes.c.seen_ms.is_not(None)))
+            return min([row.heard_ms, *proofs])
 
-        heard_ms = await self._retry(lambda: self._log.store.read(work))
-        if heard_ms is not None:
-            gap = self._gap(Hearing(from_ms(heard_ms), "The hub was not running."))
+        started = await self._retry(lambda: self._log.store.read(work))
+        if started is not None:
+            gap = self._gap(started, "The hub was not running.")
             await self._retry(lambda: self._append([gap]))
 
     # One input.
@@ -162,32 +176,43 @@ class Keeper:
     async def _carry_out(self, command: Command) -> None:
         match command:
             case Open():
-                self._session = asyncio.create_task(self._run_session())
+                self._number += 1
+                self._session = asyncio.create_task(self._run_session(self._number))
             case Close():
-                session, self._session = self._session, None
-                if session is not None and not session.done():
-                    session.cancel()
-                    with suppress(asyncio.CancelledError, UpstreamError, Fenced):
-                        await session
+                await self._close()
             case WakeAt(when=when):
                 self._end(self._alarm)
                 self._alarm = asyncio.create_task(self._wake(when))
             case Hearing():
                 pass  # written with the transition
 
-    async def _run_session(self) -> None:
+    async def _close(self) -> None:
+        """End the session; whatever it still says is not listened to."""
+        self._number += 1
+        session, self._session = self._session, None
+        if session is None or session.done():
+            return
+        session.cancel()
+        done, _ = await asyncio.wait({session}, timeout=CLOSE_S)
+        if not done:
+            log.error("session.does_not_end", connection=self.configured.id, after_s=CLOSE_S)
+
+    async def _run_session(self, number: int) -> None:
         try:
-            await self._kind.run_session(self.configured.settings, Port(self))
+            await self._kind.run_session(self.configured.settings, Port(self, number))
             error: UpstreamError = Unavailable("The session ended by itself.")
-        except UpstreamError as known:
+        except Exception as raised:
+            known = _known(raised)
+            if isinstance(known, Fenced):
+                self._inputs.put_nowait((known, {}))
+                return
+            if known is None:
+                # A bug of ours must not take the other connections down; it stays loud in the log.
+                log.exception("session.bug", connection=self.configured.id)
+                kind = type(raised).__name__
+                known = Unavailable(f"A defect of ours ended the session ({kind}). See the log.")
             error = known
-        except (Fenced, asyncio.CancelledError):
-            raise
-        except Exception as bug:
-            # A bug of ours must not take the other connections down; it stays loud in the log.
-            log.exception("session.bug", connection=self.configured.id)
-            error = Unavailable(f"A defect of ours ended the session ({type(bug).__name__}). See the log.")
-        self._inputs.put_nowait((Lost(error), {"error": type(error).__name__}))
+        self.tell(Lost(error), {"error": type(error).__name__}, number)
 
     async def _wake(self, when: datetime) -> None:
         await self._ambient.clock.sleep(max(0.0, (when - self._ambient.clock.now()).total_seconds()))
@@ -199,7 +224,7 @@ class Keeper:
         self, before: State, after: State, commands: Sequence[Command], evidence: dict[str, Any]
     ) -> None:
         facts = [] if name_of(before) == name_of(after) else self._transition(before, after, evidence)
-        facts += [self._gap(command) for command in commands if isinstance(command, Hearing)]
+        facts += [self._gap_of(command) for command in commands if isinstance(command, Hearing)]
         row = self._row(after, evidence)
 
         def work(tx: Connection) -> None:
@@ -229,20 +254,21 @@ class Keeper:
             data["ask"] = state.ask
         return Fact(kind, self.configured.id, to_ms(self._ambient.clock.now()), data)
 
-    def _gap(self, hearing: Hearing) -> Fact:
+    def _gap_of(self, hearing: Hearing) -> Fact:
         # Pings may go on while events are lost, so the gap starts where everything was last proven.
-        proofs = [self._planes[one.name].seen_ms for one in self._kind.planes if self._essential(one)]
+        essential = [plane.name for plane in self._kind.planes if plane.essential]
+        proofs = [self._planes[name].seen_ms for name in essential if name in self._planes]
         started = min([to_ms(hearing.since), *[proof for proof in proofs if proof is not None]])
+        return self._gap(started, hearing.cause)
+
+    def _gap(self, started: int, cause: str) -> Fact:
         data = {
             "id": derived_uuid7(started, f"gap:{self.configured.id}:{started}"),
             "from_ms": started,
-            "cause": hearing.cause,
+            "cause": cause,
             "planes": [plane.name for plane in self._kind.planes if plane.essential],
         }
         return Fact("gap.opened", self.configured.id, started, data, dedupe=f"gap:{started}")
-
-    def _essential(self, plane: Plane) -> bool:
-        return plane.essential and plane.name in self._planes
 
     def _row(self, state: State, evidence: dict[str, Any]) -> dict[str, Any]:
         now = to_ms(self._ambient.clock.now())
@@ -252,7 +278,7 @@ class Keeper:
             "since_ms": to_ms(state.since) if not isinstance(state, Stopped) else now,
             "attempt": getattr(state, "attempt", 0),
             "reason": _reason(state),
-            "evidence": json.dumps(evidence, default=str),
+            "evidence": json.dumps(evidence),
             "epoch": self.lease.epoch,
             "until_ms": to_ms(state.until) if isinstance(state, Waiting) else None,
             "heard_ms": to_ms(state.heard_at) if isinstance(state, Live | Suspect) else None,
@@ -283,48 +309,73 @@ class Keeper:
         """Write what was proven at most once a second; the latest look of each plane wins."""
         while True:
             await self._ambient.clock.sleep(PLANES_EVERY_S)
-            changed, self._changed = self._changed, set()
-            if not changed and not isinstance(self.state, Live | Suspect):
+            heard = to_ms(self.state.heard_at) if isinstance(self.state, Live | Suspect) else None
+            if not self._changed and heard in (None, self._flushed_ms):
                 continue
-            with suppress(StoreUnavailable, Fenced):
-                await self._log.store.write(lambda tx, names=changed: self._write_planes(tx, names))
+            changed, self._changed = self._changed, set()
+            try:
+                await self._log.store.write(
+                    lambda tx, names=changed, heard=heard: self._write_planes(tx, names, heard)
+                )
+                self._flushed_ms = heard
+            except StoreUnavailable:
+                self._changed |= changed
+            except Fenced as fenced:
+                self._inputs.put_nowait((fenced, {}))
+                return
+            except Exception:
+                # Proofs are not written, but the session lives; it must be seen, not end it.
+                log.exception("keeper.planes_defect", connection=self.configured.id)
 
-    def _write_planes(self, tx: Connection, names: set[str]) -> None:
+    def _write_planes(self, tx: Connection, names: set[str], heard_ms: int | None) -> None:
         check(tx, self.lease.name, self.lease.epoch)
-        for name in sorted(names):
-            seen = self._planes[name]
-            row = {
-                "connection": self.configured.id, "plane": name, "state": seen.state, "claim": seen.claim,
-                "evidence": json.dumps(seen.evidence, default=str), "seen_ms": seen.seen_ms,
-                "checked_ms": seen.checked_ms,
-            }  # fmt: skip
-            upsert(tx, planes, row, ("connection", "plane"))
-        if isinstance(self.state, Live | Suspect):
+        rows = [self._plane_row(name, self._planes[name]) for name in sorted(names)]
+        upsert_many(tx, planes, rows, ("connection", "plane"))
+        if heard_ms is not None:
             mine = connection_states.c.connection == self.configured.id
-            tx.execute(connection_states.update().where(mine).values(heard_ms=to_ms(self.state.heard_at)))
+            tx.execute(connection_states.update().where(mine).values(heard_ms=heard_ms))
+
+    def _plane_row(self, name: str, seen: _Seen) -> dict[str, Any]:
+        return {
+            "connection": self.configured.id, "plane": name, "state": seen.state,
+            "claim": fit_text(seen.claim, TEXT_CHARS_MAX), "evidence": json.dumps(seen.evidence),
+            "seen_ms": seen.seen_ms, "checked_ms": seen.checked_ms,
+        }  # fmt: skip
 
     def _end(self, task: asyncio.Task[None] | None) -> None:
         if task is not None:
             task.cancel()
 
-    # What the session's port calls.
+    # What the session's port calls. `number` tells a session from those that were closed before it.
 
-    async def append(self, heard: Sequence[Heard]) -> list[Appended]:
+    async def append(self, heard: Sequence[Heard], number: int) -> list[Appended]:
         answer = await self._log.put(self._source, heard)
-        self._inputs.put_nowait((Sign(), {}))
+        self._sign(number)
         return answer
 
-    def prove(self, plane: str, state: PlaneState, claim: str, evidence: dict[str, Any]) -> None:
+    def prove(
+        self, plane: str, state: PlaneState, claim: str, evidence: Mapping[str, Any], number: int
+    ) -> None:
+        if number != self._number:
+            return
         now = to_ms(self._ambient.clock.now())
         before = self._planes.get(plane)
         seen = now if state == "proven" else (before.seen_ms if before else None)
-        self._planes[plane] = _Seen(state, claim, evidence, seen, now)
+        self._planes[plane] = _Seen(state, claim, _plain(evidence), seen, now)
         self._changed.add(plane)
+        # While opening, a single proof is not yet a sign of life: the session must become live in time.
         if state == "proven" and not isinstance(self.state, Opening):
-            self._inputs.put_nowait((Sign(), {}))
+            self._sign(number)
 
-    def tell(self, got: Input, evidence: dict[str, Any]) -> None:
-        self._inputs.put_nowait((got, evidence))
+    def tell(self, got: Input, evidence: Mapping[str, Any], number: int) -> None:
+        if number == self._number:
+            self._inputs.put_nowait((got, _plain(evidence)))
+
+    def _sign(self, number: int) -> None:
+        """Note a sign of life. It changes nothing but the time, so it need not queue behind transitions."""
+        if number == self._number:
+            now = self._ambient.clock.now()
+            self.state, _ = step(self.state, Sign(), now, Rules(self._kind.silence, timedelta()))
 
     async def fact(self, fact: Fact) -> None:
         await self._append([fact])
@@ -333,40 +384,59 @@ class Keeper:
 class Port:
     """A session's view of its keeper; see `session.SessionPort`."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, number: int) -> None:
         self._keeper = keeper
+        self._number = number
         self.connection = keeper.configured.id
-        self.ambient: Ambient = keeper._ambient  # pyright: ignore[reportPrivateUsage]
+        self.ambient: Ambient = keeper.ambient
 
     async def append(self, heard: Sequence[Heard]) -> list[Appended]:
-        return await self._keeper.append(heard)
+        return await self._keeper.append(heard, self._number)
 
     def prove(self, plane: str, state: PlaneState, *, claim: str = "", **evidence: Any) -> None:
-        self._keeper.prove(plane, state, claim, evidence)
+        self._keeper.prove(plane, state, claim, evidence, self._number)
 
     async def live(self, **evidence: Any) -> None:
-        self._keeper.tell(Proven(), evidence)
+        self._keeper.tell(Proven(), evidence, self._number)
 
     async def suspect(self, reason: str, **evidence: Any) -> None:
-        self._keeper.tell(Doubt(reason), evidence)
+        self._keeper.tell(Doubt(reason), evidence, self._number)
 
     async def alert(self, cause: str, title: str, *, todo: str, **known: Any) -> None:
         now = to_ms(self.ambient.clock.now())
-        data = {"title": title, "detail": {"known": known, "todo": todo, "since_ms": now}}
+        data = {"title": title, "detail": {"known": _plain(known), "todo": todo, "since_ms": now}}
         await self._keeper.fact(Fact("alert.raised", cause, now, data))
 
     async def calm(self, cause: str) -> None:
         await self._keeper.fact(Fact("alert.resolved", cause, to_ms(self.ambient.clock.now()), {}))
 
 
+def _known(raised: BaseException) -> UpstreamError | Fenced | None:
+    """Answer which of our errors ended a session, also from within a task group; None = a defect."""
+    match raised:
+        case UpstreamError() | Fenced():
+            return raised
+        case StoreUnavailable():
+            return Unavailable(f"The hub could not write down what it heard. {raised}")
+        case BaseExceptionGroup():
+            inner = [_known(one) for one in raised.exceptions]
+            found = [one for one in inner if one is not None]
+            if len(found) < len(inner):
+                return None
+            return next((one for one in found if isinstance(one, Fenced | Refused)), found[0])
+        case _:
+            return None
+
+
+def _plain(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer evidence as JSON has it: sessions may hand in times, addresses and the like."""
+    return json.loads(json.dumps(evidence, default=str))
+
+
 def _reason(state: State) -> str:
-    return state.reason if isinstance(state, Waiting | NeedsPerson | Suspect) else ""
-
-
-def _last_sign(state: State) -> datetime:
-    if isinstance(state, Live | Suspect):
-        return state.heard_at
-    return state.since if not isinstance(state, Stopped) else from_ms(0)
+    return (
+        fit_text(state.reason, TEXT_CHARS_MAX) if isinstance(state, Waiting | NeedsPerson | Suspect) else ""
+    )
 
 
 def _brief(seen: _Seen) -> dict[str, Any]:

@@ -18,10 +18,14 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Opening:
-    """Dialling, logging in, proving; `attempt` counts tries since it was last settled."""
+    """Dialling, logging in, proving; `attempt` counts tries since it was last settled.
+
+    heard_at: the last event that was written down on the way, e.g. by a catch-up that takes long.
+    """
 
     attempt: int
     since: datetime
+    heard_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,13 @@ def step(state: State, got: Input, now: datetime, rules: Rules) -> tuple[State, 
     """Answer one input. Pairs that mean nothing leave the state alone."""
     match state, got:
         case ((Stopped() | NeedsPerson() | Waiting()), Start()):
-            return Opening(1, now), [Open()]
+            return Opening(1, now), [Open(), WakeAt(now + rules.silence)]
+        case Opening(), Heard():
+            return replace(state, heard_at=now), []
+        case Opening(since=since, heard_at=heard), Tick() if now < (heard or since) + rules.silence:
+            return state, [WakeAt((heard or since) + rules.silence)]
+        case Opening(), Tick():
+            return _lost(state, Unavailable("The session was not proven in time."), now, rules)
         case Opening(attempt=n), Proven():
             return Live(n, now, now), [WakeAt(now + rules.silence)]
         case Suspect(), Proven():
@@ -163,11 +173,11 @@ def step(state: State, got: Input, now: datetime, rules: Rules) -> tuple[State, 
         case ((Live() | Suspect()), Tick()) if now < state.heard_at + rules.silence:
             return state, [WakeAt(state.heard_at + rules.silence)]
         case ((Live() | Suspect()), Tick()):
-            return step(state, Lost(Unavailable("Nothing was heard or proven for too long.")), now, rules)
+            return _lost(state, Unavailable("Nothing was heard or proven for too long."), now, rules)
         case ((Opening() | Live() | Suspect()), Lost(error=error)):
             return _lost(state, error, now, rules)
         case Waiting(), Tick() if now >= state.until:
-            return Opening(state.attempt + 1, now), [Open()]
+            return Opening(state.attempt + 1, now), [Open(), WakeAt(now + rules.silence)]
         case Waiting(), Tick():
             return state, [WakeAt(state.until)]
         case ((Opening() | Waiting() | NeedsPerson()), Stop()):

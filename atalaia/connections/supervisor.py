@@ -12,17 +12,20 @@ from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.connections.keeper import Keeper, Kind
 from atalaia.connections.pace import Pace
-from atalaia.connections.registry import Registry
-from atalaia.errors import ConfigError, Fenced
-from atalaia.events.log import EventLog
+from atalaia.connections.registry import Configured, Registry
+from atalaia.errors import ConfigError, Fenced, StoreUnavailable
+from atalaia.events.log import EventLog, append_facts
 from atalaia.events.model import Fact
+from atalaia.store.bell import LEASES
 from atalaia.store.leases import Lease
 from atalaia.store.ownership import Ownership, Watch
-from atalaia.store.tables import connections
+from atalaia.store.tables import alerts, connections
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "connection:"
+LOOK_S = 5.0
+AGAIN_S = 5.0
 
 
 class Supervisor:
@@ -42,7 +45,9 @@ class Supervisor:
         self._kinds = kinds
         self._ownership = ownership
         self._pace = pace or Pace()
+        self._leases: dict[str, Lease] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running: set[asyncio.Task[None]] = set()  # also those that were told to end
         self._versions: dict[str, int] = {}
         ownership.watch(Watch(PREFIX, self._candidates, self._gained, self._lost))
 
@@ -51,20 +56,24 @@ class Supervisor:
         bell = self._log.store.bell
         try:
             while True:
-                rung = bell.count("leases")
-                await self._restart_changed()
-                await bell.wait("leases", rung, at_most_s=5.0)
+                rung = bell.count(LEASES)
+                try:
+                    await self._restart_changed()
+                except StoreUnavailable as error:
+                    log.warning("supervisor.store_unavailable", error=str(error))
+                except Exception:
+                    # The keepers go on; a defect here must be seen, not end them.
+                    log.exception("supervisor.defect")
+                await bell.wait(LEASES, rung, at_most_s=LOOK_S)
         finally:
             await self.stop()
 
     async def stop(self) -> None:
         """End all keepers and wait for their last words."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
-        self.keepers.clear()
+        for name in list(self._tasks):
+            self._lost(name)
+        while self._running:
+            await asyncio.wait(set(self._running))
 
     def _candidates(self, tx: Connection) -> list[str]:
         wanted = (connections.c.desired == "on", connections.c.deleted_ms.is_(None))
@@ -72,52 +81,96 @@ class Supervisor:
         return [PREFIX + identity for identity in tx.scalars(query)]
 
     def _gained(self, lease: Lease) -> None:
-        self._tasks[lease.name] = asyncio.create_task(self._keep(lease), name=lease.name)
+        # The one before may still be closing its session: two at once would log in twice.
+        before = {task for task in self._running if task.get_name() == lease.name}
+        task = asyncio.create_task(self._keep_on(lease, before), name=lease.name)
+        self._leases[lease.name] = lease
+        self._tasks[lease.name] = task
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def _lost(self, name: str) -> None:
         task = self._tasks.pop(name, None)
+        self._leases.pop(name, None)
+        self._versions.pop(name.removeprefix(PREFIX), None)
         self.keepers.pop(name.removeprefix(PREFIX), None)
         if task is not None:
             task.cancel()
 
+    async def _keep_on(self, lease: Lease, before: set[asyncio.Task[None]]) -> None:
+        """Keep a connection for as long as its lease is ours, whatever goes wrong meanwhile."""
+        if before:
+            await asyncio.wait(before)
+        while True:
+            try:
+                await self._keep(lease)
+                return  # switched off, deleted or wrongly configured: a change of its settings begins anew
+            except Fenced as error:
+                # The next beat of ours will find the lease gone and end this; until then we try nothing.
+                log.warning("keeper.fenced", connection=lease.name, error=str(error))
+                return
+            except StoreUnavailable as error:
+                log.warning("keeper.store_unavailable", connection=lease.name, error=str(error))
+            except Exception:
+                # A defect of one connection must not take the others down; it stays loud in the log.
+                log.exception("keeper.defect", connection=lease.name)
+            await self._ambient.clock.sleep(AGAIN_S)
+
     async def _keep(self, lease: Lease) -> None:
         identity = lease.name.removeprefix(PREFIX)
-        try:
-            configured = await self._log.store.read(lambda tx: self._registry.get(tx, identity))
-        except ConfigError as error:
-            await self._complain(identity, error)
+        version, configured = await self._log.store.read(lambda tx: self._look(tx, identity))
+        if version is not None:
+            self._versions[identity] = version
+        if isinstance(configured, ConfigError):
+            await self._complain(identity, configured)
             return
         if configured is None:
             return
+        await self._log.store.write(lambda tx: self._calm(tx, identity))
         keeper = Keeper(
             configured, self._kinds[configured.connector], lease, self._log, self._ambient, self._pace
         )
         self.keepers[identity] = keeper
-        self._versions[identity] = configured.changed_ms
         try:
             await keeper.run()
-        except Fenced as error:
-            log.warning("keeper.fenced", connection=identity, error=str(error))
+        finally:
+            if self.keepers.get(identity) is keeper:
+                del self.keepers[identity]
+
+    def _look(self, tx: Connection, identity: str) -> tuple[int | None, Configured | ConfigError | None]:
+        version = tx.scalar(select(connections.c.changed_ms).where(connections.c.id == identity))
+        try:
+            return version, self._registry.get(tx, identity)
+        except ConfigError as error:
+            return version, error
 
     async def _complain(self, identity: str, error: ConfigError) -> None:
         data = {
             "title": str(error),
             "detail": {"todo": "Open the connection's settings, correct and save them."},
         }
-        fact = Fact("alert.raised", f"settings:{identity}", to_ms(self._ambient.clock.now()), data)
+        fact = Fact("alert.raised", _cause(identity), to_ms(self._ambient.clock.now()), data)
         await self._log.put_facts("supervisor", [fact], connection=identity)
+
+    def _calm(self, tx: Connection, identity: str) -> None:
+        """Take back what we complained of, now that the settings can be read."""
+        cause = _cause(identity)
+        if tx.scalar(select(alerts.c.cause).where(alerts.c.cause == cause, alerts.c.resolved_ms.is_(None))):
+            fact = Fact("alert.resolved", cause, to_ms(self._ambient.clock.now()), {})
+            append_facts(tx, self._ambient, "supervisor", [fact], connection=identity)
 
     async def _restart_changed(self) -> None:
         current = await self._log.store.read(_versions)
-        for identity, keeper in list(self.keepers.items()):
-            changed = current.get(identity)
-            if changed is None or changed == self._versions.get(identity):
-                continue
-            task = self._tasks.pop(keeper.lease.name, None)
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-                self._gained(keeper.lease)
+        for name, lease in list(self._leases.items()):
+            identity = name.removeprefix(PREFIX)
+            before, now = self._versions.get(identity), current.get(identity)
+            if now is not None and before is not None and now != before:
+                self._lost(name)
+                self._gained(lease)
+
+
+def _cause(identity: str) -> str:
+    return f"settings:{identity}"
 
 
 def _versions(tx: Connection) -> dict[str, int]:

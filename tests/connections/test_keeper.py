@@ -1,0 +1,516 @@
+"""One connection kept alive in plain sight: every transition is a fact, every loss a gap."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+from structlog.testing import capture_logs
+
+from atalaia.clock import to_ms
+from atalaia.connections import keeper as module
+from atalaia.connections.state import Live, Suspect
+from atalaia.errors import Fenced, Refused, StoreUnavailable, Unavailable
+from atalaia.events.model import Heard
+from tests.connections.rig import Rig, Rough, data, of, take_over, until
+
+START = to_ms(datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest_asyncio.fixture
+async def rig(store, clock, ambient):
+    rig = Rig(store, clock, ambient)
+    yield rig
+    await tidy(rig)
+
+
+@pytest_asyncio.fixture
+async def one(sqlite, clock, ambient):
+    """A rig on SQLite, for what does not depend on the database."""
+    rig = Rig(await sqlite.open(), clock, ambient)
+    yield rig
+    await tidy(rig)
+
+
+async def tidy(rig: Rig) -> None:
+    for task in rig.tasks:
+        task.cancel()
+    await asyncio.gather(*rig.tasks, return_exceptions=True)
+
+
+def heard(n: int = 1) -> Heard:
+    return Heard("x.Y", "k", START, "{}", f"{n}")
+
+
+async def test_a_connection_is_lost_and_found_in_plain_sight(rig: Rig):
+    session = await rig.live()
+    await rig.clock.run_for(10)
+    session.falls(Unavailable("Nobody answers at ws://upstream."))
+    await rig.state("waiting")
+    row = await rig.row()
+    await rig.clock.run_for(4)
+    again = await rig.upstream.opened(2)
+    await rig.state("opening")
+    await again.lives()
+    await rig.state("live")
+
+    facts = await rig.facts()
+    assert [fact.type for fact in facts] == [
+        "connection.opening", "connection.live", "connection.lost", "connection.waiting", "gap.opened",
+        "connection.opening", "connection.live",
+    ]  # fmt: skip
+    assert {fact.key for fact in facts} == {fact.connection for fact in facts} == {"c1"}
+    assert (row["state"], row["reason"]) == ("waiting", "Nobody answers at ws://upstream.")
+    assert (row["since_ms"], row["until_ms"]) == (START + 10_000, START + 14_000)
+    assert [data(fact)["attempt"] for fact in facts if "attempt" in data(fact)] == [1, 1, 1, 1, 2, 2]
+    waiting = data(facts[3])
+    assert waiting["name"] == "Gate"
+    assert waiting["epoch"] == 1
+    assert waiting["evidence"]["error"] == "Unavailable"
+    assert waiting["evidence"]["canary"]["seen_ms"] == START
+    assert session.closed
+    assert rig.upstream.at_most == 1
+
+
+async def test_what_a_session_hears_is_in_the_log_under_its_epoch(rig: Rig):
+    session = await rig.live()
+
+    [answer] = await session.port.append([heard()])
+    [again] = await session.port.append([heard()])
+
+    assert again.seq == answer.seq
+    assert again.duplicate
+    assert session.port.connection == "c1"
+
+
+async def test_refusal_asks_a_person_and_leaves_the_upstream_alone(one: Rig):
+    await one.start()
+    session = await one.upstream.opened(1)
+    session.falls(Refused("The password is wrong.", ask="Correct the password."))
+    await one.state("needs_person")
+    await one.clock.run_for(300)
+
+    assert len(one.upstream.sessions) == 1
+    assert await one.types() == ["connection.opening", "connection.needs_person"]
+    said = data((await one.facts())[-1])
+    assert (said["reason"], said["ask"]) == ("The password is wrong.", "Correct the password.")
+
+
+async def test_silence_is_a_loss_and_the_gap_begins_where_everything_was_proven(one: Rig):
+    session = await one.live()
+    await one.clock.run_for(5)
+    await session.proves("canary", "socket")
+    for _ in range(3):  # pings go on, but the canary is silent: events may be missing already
+        await one.clock.run_for(10)
+        await session.proves("socket", "ami")
+    await one.clock.run_for(29.9)
+    assert isinstance(one.keeper.state, Live)
+    await one.clock.run_for(0.2)
+    await one.state("waiting")
+
+    [gap] = of(await one.facts(), "gap.opened")
+    assert gap["from_ms"] == START + 5_000
+    assert gap["cause"] == "Nothing was heard or proven for too long."
+    assert gap["planes"] == ["socket", "canary"]
+    await until(lambda: session.closed)
+
+
+async def test_any_event_is_a_sign_of_life(one: Rig):
+    session = await one.live()
+    for n in range(10):
+        await one.clock.run_for(29)
+        await session.port.append([heard(n)])
+    assert isinstance(one.keeper.state, Live)
+    assert one.keeper.state.heard_at == one.clock.now()
+
+
+async def test_a_session_that_never_becomes_live_does_not_open_for_ever(one: Rig):
+    await one.start()
+    session = await one.upstream.opened(1)
+    await one.state("opening")
+    await one.clock.run_for(20)
+    await session.proves("socket")  # it talks, but proves nothing that matters
+    await one.clock.run_for(11)
+    await one.state("waiting")
+    await until(lambda: session.closed)
+
+    assert (await one.row())["reason"] == "The session was not proven in time."
+    assert "gap.opened" not in await one.types()
+
+
+async def test_a_long_catch_up_while_opening_is_no_silence(one: Rig):
+    await one.start()
+    session = await one.upstream.opened(1)
+    for n in range(5):
+        await one.clock.run_for(20)
+        await session.port.append([heard(n)])
+    assert await one.types() == ["connection.opening"]
+    await session.lives()
+    await one.state("live")
+
+
+async def test_doubt_is_shown_and_taken_back(one: Rig):
+    session = await one.live()
+    await session.port.suspect("The canary does not sing.", missed=2)
+    await one.state("suspect")
+    assert isinstance(one.keeper.state, Suspect)
+    assert (await one.row())["reason"] == "The canary does not sing."
+    await session.port.live()
+    await one.state("live")
+
+    kinds = await one.types()
+    assert kinds == ["connection.opening", "connection.live", "connection.suspect", "connection.live"]
+    assert of(await one.facts(), "connection.suspect")[0]["evidence"]["missed"] == 2
+
+
+async def test_sessions_that_fall_within_seconds_wait_longer_each_time(one: Rig):
+    await one.start()
+    for n in range(1, 5):
+        session = await one.upstream.opened(n)
+        await session.lives()
+        await one.state("live")
+        session.falls(Unavailable("gone"))
+        await one.state("waiting")
+        pause = 4 * 2 ** (n - 1)
+        row = await one.row()
+        assert row["until_ms"] - row["since_ms"] == min(pause, 30) * 1000
+        await one.clock.run_for(min(pause, 30))
+
+
+async def test_a_session_that_returns_is_lost(one: Rig):
+    session = await one.live()
+    session.falls()
+    await one.state("waiting")
+    assert (await one.row())["reason"] == "The session ended by itself."
+
+
+async def test_a_defect_of_a_session_is_loud_and_waited_out(one: Rig):
+    session = await one.live()
+    with capture_logs() as logs:
+        session.falls(ZeroDivisionError("a defect"))
+        await one.state("waiting")
+
+    assert "defect of ours" in (await one.row())["reason"]
+    assert [entry["event"] for entry in logs if entry.get("exc_info")] == ["session.bug"]
+
+
+async def test_errors_from_within_a_task_group_are_understood(one: Rig):
+    session = await one.live()
+    no = Refused("The password is wrong.", ask="Correct it.")
+    session.falls(ExceptionGroup("group", [Unavailable("x"), ExceptionGroup("inner", [no])]))
+    await one.state("needs_person")
+
+
+async def test_a_defect_within_a_task_group_stays_a_defect(one: Rig):
+    session = await one.live()
+    session.falls(ExceptionGroup("group", [Unavailable("x"), KeyError("y")]))
+    await one.state("waiting")
+    assert "defect" in (await one.row())["reason"]
+
+
+async def test_a_closed_session_is_not_listened_to(one: Rig):
+    old = await one.live()
+    old.falls(Unavailable("gone"))
+    await one.state("waiting")
+    await one.clock.run_for(4)
+    await one.upstream.opened(2)
+    await one.state("opening")
+
+    await old.lives()  # a task it left behind still talks
+    old.port.prove("canary", "failing")
+    await one.clock.run_for(2)
+
+    assert (await one.row())["state"] == "opening"
+    assert (await one.planes())["canary"]["state"] == "proven"
+
+
+async def test_a_session_that_fails_while_it_is_closed_counts_once(one: Rig):
+    session = await one.live()
+
+    def cry() -> None:
+        raise OSError("socket is gone")
+
+    session.last_words = cry
+    await one.clock.run_for(31)
+    await one.state("waiting")
+    await one.clock.run_for(4)
+    await one.upstream.opened(2)
+
+    assert (await one.types()).count("connection.waiting") == 1
+
+
+async def test_a_session_that_does_not_end_is_left_behind_loudly(one: Rig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "CLOSE_S", 0.01)
+    stuck = asyncio.Event()
+
+    async def stubborn(settings, port) -> None:
+        await port.live()
+        while not stuck.is_set():
+            try:
+                await stuck.wait()
+            except asyncio.CancelledError:
+                continue
+
+    one.kind = module.Kind(stubborn, (), one.kind.silence)
+    await one.start()
+    await one.state("live")
+    with capture_logs() as logs:
+        await one.clock.run_for(31)
+        await one.state("waiting")
+        await until(lambda: bool(logs))
+
+    assert logs[0]["event"] == "session.does_not_end"
+    stuck.set()
+
+
+# --- gaps of our own -------------------------------------------------------------------------------
+
+
+async def test_a_killed_hub_opens_the_gap_at_its_next_start(rig: Rig):
+    session = await rig.live()
+    await rig.clock.run_for(5)
+    await session.proves("socket", "ami")
+    await rig.clock.run_for(2)
+    await until_flushed(rig, START + 5_000)
+    await rig.kill()
+
+    await rig.clock.run_for(3_600)
+    await rig.start()
+    await rig.upstream.opened(2)
+    await rig.state("opening")
+
+    [gap] = of(await rig.facts(), "gap.opened")
+    assert gap["from_ms"] == START  # the canary's last proof, not the socket's
+    assert gap["cause"] == "The hub was not running."
+
+
+async def until_flushed(rig: Rig, heard_ms: int) -> None:
+    while (await rig.row())["heard_ms"] != heard_ms:
+        await rig.clock.run_for(0.05)
+
+
+async def test_a_stopped_hub_opens_the_gap_as_it_goes(one: Rig):
+    await one.live()
+    await one.clock.run_for(5)
+    await one.stop()
+    await one.clock.run_for(60)
+    await one.start()
+    await one.upstream.opened(2)
+    await one.state("opening")
+
+    assert await one.types() == [
+        "connection.opening", "connection.live", "connection.lost", "connection.stopped", "gap.opened",
+        "connection.opening",
+    ]  # fmt: skip
+    assert of(await one.facts(), "gap.opened")[0]["cause"] == "The hub or the owner stopped."
+    assert one.upstream.sessions[0].closed
+
+
+async def test_what_was_never_heard_cannot_be_missed(one: Rig):
+    await one.start()
+    await one.upstream.opened(1)
+    await one.state("opening")
+    await one.stop()
+    await one.start()
+    session = await one.upstream.opened(2)
+    session.falls(Unavailable("down"))
+    await one.state("waiting")
+    await one.kill()
+    await one.start()
+    await one.upstream.opened(3)
+    await one.stop()
+
+    assert "gap.opened" not in await one.types()
+
+
+async def test_a_hub_that_is_killed_twice_before_it_is_live_again_tells_one_gap(one: Rig):
+    await one.live()
+    for n in (2, 3):
+        await one.kill()
+        # The row still says live when it is killed right after the gap was written.
+        await one.store.write(
+            lambda tx: tx.exec_driver_sql("update connection_states set state = 'live', heard_ms = 5")
+        )
+        await one.clock.run_for(60)
+        await one.start()
+        await one.upstream.opened(n)
+        await one.state("opening")
+
+    assert len(of(await one.facts(), "gap.opened")) == 1
+
+
+# --- the store is away, or another worker owns it ----------------------------------------------------
+
+
+async def test_a_transition_is_written_once_the_store_is_back(one: Rig):
+    rough = Rough(one.store)
+    one.log.store = rough  # type: ignore[assignment]
+    session = await one.live()
+    rough.fails = [StoreUnavailable("full")] * 3
+    session.falls(Unavailable("gone"))
+    await until(lambda: rough.failed > 0)
+    while "gap.opened" not in await one.types():
+        await one.clock.run_for(1)
+
+    kinds = await one.types()
+    assert kinds[2:5] == ["connection.lost", "connection.waiting", "gap.opened"]
+
+
+async def test_a_session_hears_that_nothing_was_written_and_may_try_again(one: Rig):
+    rough = Rough(one.store)
+    one.log.store = rough  # type: ignore[assignment]
+    session = await one.live()
+
+    rough.fails = [StoreUnavailable("full")]
+    with pytest.raises(StoreUnavailable):
+        await session.port.append([heard()])
+    [answer] = await session.port.append([heard()])
+
+    assert not answer.duplicate
+
+
+async def test_a_session_that_gives_up_when_nothing_can_be_written_is_no_defect(one: Rig):
+    session = await one.live()
+    session.falls(StoreUnavailable("The disk is full."))
+    await one.state("waiting")
+    assert (await one.row())["reason"] == "The hub could not write down what it heard. The disk is full."
+
+
+async def test_a_keeper_whose_lease_was_taken_ends_at_its_next_transition(rig: Rig):
+    session = await rig.live()
+    await take_over(rig.store, "other")
+    session.falls(Unavailable("gone"))
+
+    assert isinstance(await rig.ended(), Fenced)
+    assert await rig.types() == ["connection.opening", "connection.live"]
+
+
+async def test_a_keeper_whose_lease_was_taken_ends_when_its_session_appends(one: Rig):
+    session = await one.live()
+    await take_over(one.store, "other")
+
+    with pytest.raises(Fenced) as raised:
+        await session.port.append([heard()])
+    session.falls(raised.value)
+
+    assert isinstance(await one.ended(), Fenced)
+    assert session.closed
+
+
+async def test_a_keeper_whose_lease_was_taken_ends_when_it_flushes_its_proofs(one: Rig):
+    session = await one.live()
+    await take_over(one.store, "other")
+    await session.proves()
+    await one.clock.run_for(1)
+
+    assert isinstance(await one.ended(), Fenced)
+    assert session.closed
+
+
+# --- planes, alerts, odd evidence ------------------------------------------------------------------
+
+
+async def test_proofs_are_written_once_a_second_and_the_latest_wins(one: Rig):
+    rough = Rough(one.store)
+    one.log.store = rough  # type: ignore[assignment]
+    session = await one.live()
+    await until_flushed(one, START)
+    await until_planes(one, 2)
+    before = rough.writes
+    moment = to_ms(one.clock.now())
+    for n in range(500):
+        session.port.prove("canary", "proven", pong_ms=n)
+    session.port.prove("ami", "failing", claim="Asterisk Call Manager/9.0.0", said="refused")
+    await until_planes(one, 3)
+
+    assert rough.writes == before + 1
+    seen = await one.planes()
+    assert seen["canary"]["evidence"] == '{"pong_ms": 499}'
+    assert (seen["canary"]["state"], seen["canary"]["seen_ms"]) == ("proven", moment)
+    assert (seen["ami"]["state"], seen["ami"]["seen_ms"]) == ("failing", None)
+    assert seen["ami"]["claim"] == "Asterisk Call Manager/9.0.0"
+    assert seen["ami"]["checked_ms"] == moment
+
+
+async def until_planes(rig: Rig, count: int) -> None:
+    while len(await rig.planes()) < count:
+        await rig.clock.run_for(0.1)
+
+
+async def test_nothing_is_written_while_nothing_is_proven(one: Rig):
+    rough = Rough(one.store)
+    one.log.store = rough  # type: ignore[assignment]
+    await one.live()
+    await until_planes(one, 2)
+    await one.clock.run_for(2)
+    before = rough.writes
+    await one.clock.run_for(10)
+    assert rough.writes == before
+
+
+async def test_a_failed_proof_keeps_the_time_of_the_last_good_one(one: Rig):
+    session = await one.live()
+    await one.clock.run_for(9)
+    session.port.prove("canary", "failing")
+    while (await one.planes()).get("canary", {}).get("state") != "failing":
+        await one.clock.run_for(0.1)
+
+    canary = (await one.planes())["canary"]
+    assert (canary["seen_ms"], canary["checked_ms"]) == (START, START + 9_000)
+
+
+async def test_proofs_that_could_not_be_written_are_written_later(one: Rig):
+    rough = Rough(one.store)
+    one.log.store = rough  # type: ignore[assignment]
+    session = await one.live()
+    await until_planes(one, 2)
+    rough.fails = [StoreUnavailable("full")]
+    session.port.prove("ami", "proven")
+    await until_planes(one, 3)
+    assert rough.failed == 1
+
+
+async def test_evidence_may_be_anything_and_text_may_be_odd(rig: Rig):
+    session = await rig.live()
+    odd = "nul \x00 half \ud83d"
+    session.port.prove("canary", "proven", claim=odd, at=rig.clock.now(), odd=odd, big=2**80)
+    await session.port.suspect(odd, where=object)
+    await rig.state("suspect")
+    await session.port.alert("cause " + odd, odd, todo=odd, at=rig.clock.now())
+    session.falls(Unavailable(odd))
+    await rig.state("waiting")
+    await rig.clock.run_for(2)
+
+    assert (await rig.row())["reason"] == "nul \ufffd half \ufffd"
+    assert "alert.raised" in await rig.types()
+
+
+async def test_alarms_are_facts_of_the_connection(one: Rig):
+    session = await one.live()
+    await session.port.alert("asterisk:muted:c1", "Asterisk is open and mute.", todo="Restart it.", missed=3)
+    await session.port.calm("asterisk:muted:c1")
+
+    raised, resolved = (await one.facts())[-2:]
+    assert (raised.type, raised.key, raised.connection) == ("alert.raised", "asterisk:muted:c1", "c1")
+    assert data(raised) == {
+        "title": "Asterisk is open and mute.",
+        "detail": {"known": {"missed": 3}, "todo": "Restart it.", "since_ms": START},
+    }
+    assert (resolved.type, resolved.key) == ("alert.resolved", "asterisk:muted:c1")
+
+
+async def test_every_fact_a_keeper_states_is_in_the_catalogue_with_its_data(one: Rig):
+    from atalaia.events.catalogue import FACTS
+
+    session = await one.live()
+    await session.port.suspect("x")
+    await one.state("suspect")
+    session.falls(Refused("no", ask="Do something."))
+    await one.state("needs_person")
+    await one.stop()
+
+    listed = {fact.type: set(fact.data) for fact in FACTS}
+    for fact in await one.facts():
+        assert listed[fact.type] <= set(data(fact)), fact.type
