@@ -70,6 +70,7 @@ FORMS = (
     N_("Make the configuration readable again; until then the last reading counts."),
     N_("{} does not take deliveries."),
     N_("Nothing: it is tried again every 30 s, and nothing is lost meanwhile."),
+    N_("Nothing: it is tried again at least twice a minute, and nothing is lost meanwhile."),
     N_("Deliveries of {} were given up."),
     N_("Look at the dead letters: send them again, or skip them."),
     N_(

@@ -27,7 +27,7 @@ from atalaia.desk.people.sessions import Sessions
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
 from atalaia.serve import Hub, running
-from atalaia.settings import Settings
+from atalaia.settings import load_settings
 from atalaia.store.tables import calls, connections, deliveries, event_counts, events, parked
 from atalaia.web.host import listen, serving
 from simulators.asterisk import AsteriskSimulator, World, demo_world, write_etc
@@ -101,7 +101,7 @@ async def furnished(folder: Path, built: House, port: int = 0) -> AsyncIterator[
         for receiver in (good, bad):
             await receiver.start()
             stack.push_async_callback(receiver.stop)
-        settings = Settings(
+        settings = load_settings(
             data_dir=folder, port=port, allow_private_targets=("127.0.0.0/8",), requests_per_minute=100_000
         )
         hub = built.hub = await stack.enter_async_context(running(settings, CONNECTORS))
@@ -158,7 +158,12 @@ def _connect(tx: Connection, hub: Hub, folder: Path, built: House) -> None:
 
 def _subscribe(tx: Connection, hub: Hub, built: House, good: str, bad: str) -> None:
     def subscribe(name: str, url: str, **more: Any) -> str:
-        given = {"name": name, "filter": {"types": ["call.*"]}, "target": {"kind": "webhook", "url": url}, **more}
+        given = {
+            "name": name,
+            "filter": {"types": ["call.*"]},
+            "target": {"kind": "webhook", "url": url},
+            **more,
+        }
         made = create_subscription(tx, hub.ambient, hub.secretbox, given, formats=hub.formats)
         return made.subscription.id
 
@@ -191,7 +196,13 @@ def _busy_hour(tx: Connection, hub: Hub, connection: str) -> None:
     """Count events of the hour before, as if they had been heard; the sparklines draw them."""
     now = to_ms(hub.ambient.clock.now())
     random, start = Random(5), now - now % MINUTE_MS
-    kinds = {"ChannelVarset": 90, "ChannelDialplan": 40, "Dial": 9, "ChannelStateChange": 12, "ChannelDestroyed": 8}
+    kinds = {
+        "ChannelVarset": 90,
+        "ChannelDialplan": 40,
+        "Dial": 9,
+        "ChannelStateChange": 12,
+        "ChannelDestroyed": 8,
+    }
     rows = [
         {
             "connection": connection, "type": f"asterisk.{kind}", "minute_ms": start - minute * MINUTE_MS,
@@ -225,7 +236,9 @@ async def _sign_in(hub: Hub) -> str:
 
 async def _settled(hub: Hub, built: House) -> None:
     """Wait until there is a live call, a closed one of today, an attempt and a dead letter."""
-    open_call = select(calls.c.guid).where(calls.c.status == "oncall", calls.c.connection == built.ids["connection"])
+    open_call = select(calls.c.guid).where(
+        calls.c.status == "oncall", calls.c.connection == built.ids["connection"]
+    )
     heard_of = select(events.c.key).where(events.c.family == 0)
     ended = select(calls.c.guid).where(calls.c.ended_ms.is_not(None), calls.c.channel_id.in_(heard_of))
     ended = ended.order_by(calls.c.opened_ms.desc())
@@ -237,7 +250,9 @@ async def _settled(hub: Hub, built: House) -> None:
         "sent": select(deliveries.c.id).where(deliveries.c.state == "delivered"),
     }
     for name, query in wanted.items():
-        built.ids[name] = str(await until(lambda query=query: hub.store.read(lambda tx: tx.scalar(query.limit(1)))))
+        built.ids[name] = str(
+            await until(lambda query=query: hub.store.read(lambda tx: tx.scalar(query.limit(1))))
+        )
 
 
 async def until(look: Callable[[], Awaitable[T | None]]) -> T:

@@ -33,7 +33,18 @@ class AsteriskSettings(BaseModel):
     Errors of validation name the field, the kind of value it holds, and the remedy; never a secret.
     """
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        str_strip_whitespace=True,
+        # How the set-up form is laid out; what is not named here is folded away at its end.
+        json_schema_extra={
+            "groups": {
+                "Reaching it": ["url", "prefix", "user", "password", "server"],
+                "Its configuration": ["source", "etc_folder", "database_url"],
+                "Recordings": ["recordings_folder", "audio_servers"],
+            }
+        },
+    )
 
     # Reaching it
     url: str = Field(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from atalaia.connections.queries import names
 from atalaia.desk.alerts.queries import Alert, count_open, list_alerts
-from atalaia.web.pages.common import ROWS, Part, PageCursor, look, position, screens, show
+from atalaia.web.pages.common import ROWS, PageCursor, Part, look, position, screens, show
 from atalaia.web.parts import parts_of
 from atalaia.web.wire import page_of
 
@@ -19,7 +19,10 @@ routes = screens("alerts:read")
 
 @routes.get("/alerts")
 async def list_page(
-    request: Request, state: Annotated[str, Query(max_length=10)] = "open", cursor: PageCursor = "", part: Part = ""
+    request: Request,
+    state: Annotated[str, Query(max_length=10)] = "open",
+    cursor: PageCursor = "",
+    part: Part = "",
 ) -> Response:
     """Answer the alerts that are open, resolved, or all."""
     redactor = parts_of(request).redactor
@@ -31,7 +34,8 @@ async def list_page(
     rows, known, opened = await look(request, read)
     alerts, following = page_of(rows, ROWS, "raised_ms", "cause")
     return show(
-        request, "alerts/list.html", part, alerts=alerts, state=chosen, next_cursor=following, first=before is None,
+        request, "alerts/list.html", part, alerts=alerts, state=chosen, next_cursor=following,
+        first=before is None,
         opened=opened, connections=known, href=href_of, evidence=evidence_of, redact=redactor.text,
         masked=redactor.value,
     )  # fmt: skip
@@ -53,4 +57,8 @@ def evidence_of(alert: Alert) -> Mapping[str, Any]:
     evidence: Any = alert.detail.get("evidence")
     if isinstance(evidence, dict):
         return cast("dict[str, Any]", evidence)
-    return {name: value for name, value in alert.detail.items() if name not in ("todo", "known", "since", "connection")}
+    return {
+        name: value
+        for name, value in alert.detail.items()
+        if name not in ("todo", "known", "since", "connection")
+    }

@@ -18,7 +18,6 @@ from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.calls import helpers, names_of
 from atalaia.web.pages.common import Part, look, screens, show
 from atalaia.web.pages.telling import HANGUPS, Names, data_of, tell
-from atalaia.web.parts import parts_of
 from atalaia.web.problems import not_found
 from atalaia.web.said import said
 from atalaia.web.show import duration
@@ -162,7 +161,16 @@ _HEARD_ICONS = {
 def _event(event: Event, names: Names) -> Item:
     if event.family == "fact":
         told = tell(event, names)
-        return Item("fact", event.occurred_ms, told.title, told.icon, told.tone, told.text, f"/events/{event.seq}", event.seq)
+        return Item(
+            "fact",
+            event.occurred_ms,
+            told.title,
+            told.icon,
+            told.tone,
+            told.text,
+            f"/events/{event.seq}",
+            event.seq,
+        )
     short = event.type.partition(".")[2] or event.type
     icon = _HEARD_ICONS.get(short, "ear")
     return Item("heard", event.occurred_ms, short, icon, "idle", event.key, f"/events/{event.seq}", event.seq)
@@ -170,7 +178,9 @@ def _event(event: Event, names: Names) -> Item:
 
 def _attempt(one: Sent, attempt: AttemptView) -> Item:
     tone, icon, word = OUTCOMES.get(attempt.outcome, ("idle", "send", attempt.outcome))
-    where = f"{one.subscription} · {one.delivery.destination}" if one.delivery.destination else one.subscription
+    where = (
+        f"{one.subscription} · {one.delivery.destination}" if one.delivery.destination else one.subscription
+    )
     title = gettext("%(type)s to %(where)s: %(word)s") % {
         "type": one.delivery.type, "where": where, "word": gettext(word),
     }  # fmt: skip
@@ -181,4 +191,3 @@ def _attempt(one: Sent, attempt: AttemptView) -> Item:
         text += f" · {said(attempt.error)}"
     href = f"/deliveries/{one.delivery.subscription}/{one.delivery.id}"
     return Item("sent", attempt.started_ms, title, icon, tone, text, href, one.delivery.seq)
-

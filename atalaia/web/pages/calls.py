@@ -16,9 +16,20 @@ from atalaia.desk.endpoints.queries import Endpoint, count_by_status, list_endpo
 from atalaia.events.gaps import list_gaps
 from atalaia.web import i18n, render
 from atalaia.web.i18n import gettext
-from atalaia.web.pages.common import DAY_MS, HOUR_MS, ROWS, Part, PageCursor, look, now_ms, position, screens, show
+from atalaia.web.pages.common import (
+    DAY_MS,
+    HOUR_MS,
+    ROWS,
+    PageCursor,
+    Part,
+    look,
+    now_ms,
+    position,
+    screens,
+    show,
+)
 from atalaia.web.pages.directory import Book, book_of
-from atalaia.web.pages.telling import KINDS, Names, reason_word
+from atalaia.web.pages.telling import Names, kind_word, reason_word
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.ranges import TimeRange
 from atalaia.web.wire import page_of, to_cursor
@@ -55,7 +66,12 @@ async def board_page(request: Request, client: Text = "", part: Part = "") -> Re
         return read_board(tx, parts_of(request), client, moment)
 
     board = await look(request, read)
-    shown = {"board": board, "client": client, "helpers": helpers(board.names), "most": COLUMN_MAX}
+    shown: dict[str, Any] = {
+        "board": board,
+        "client": client,
+        "helpers": helpers(board.names),
+        "most": COLUMN_MAX,
+    }
     return show(request, "calls/board.html", part, **shown)
 
 
@@ -73,7 +89,9 @@ def read_board(tx: Connection, parts: Parts, client: str, moment: int) -> Board:
         ringing=[call for call in chosen if call.status == "open"],
         talking=[call for call in chosen if call.status == "oncall"],
         ended=[call for call in ended if not client or call.client == client],
-        clients=sorted(((code, names.book.client(code), n) for code, n in counted.items() if code), key=lambda c: c[1]),
+        clients=sorted(
+            ((code, names.book.client(code), n) for code, n in counted.items() if code), key=lambda c: c[1]
+        ),
         names=names,
         servers=len(seen),
     )
@@ -96,10 +114,15 @@ def helpers(names: Names) -> dict[str, Any]:
         "name": names.book.name,
         "client": names.book.client,
         "connection": names.connection,
-        "kind": lambda kind: gettext(KINDS[kind]) if kind in KINDS else kind,
+        "kind": kind_word,
         "reason": reason_word,
-        "status": lambda status: {"open": "ringing", "oncall": "on_call"}.get(status, status),
+        "status": status_sign,
     }
+
+
+def status_sign(status: str) -> str:
+    """Answer the name under which `states.SIGNS` knows a call's status."""
+    return {"open": "ringing", "oncall": "on_call"}.get(status, status)
 
 
 @dataclass
@@ -129,7 +152,13 @@ async def list_page(
     ranged = TimeRange.read(request.query_params, moment, view.zone)
     statuses = (status,) if status in STATUSES else ()
     wanted = CallFilter(
-        connection or None, client or None, statuses, q.strip(), ranged.from_ms, ranged.to_ms, recovered == "1"
+        connection or None,
+        client or None,
+        statuses,
+        q.strip(),
+        ranged.from_ms,
+        ranged.to_ms,
+        recovered == "1",
     )
     before = position(cursor, int, str)
 
@@ -141,7 +170,8 @@ async def list_page(
     export = export_query(wanted)
     asked = {"q": q, "client": client, "status": status, "connection": connection, "recovered": recovered}
     return show(
-        request, "calls/list.html", part, remember="calls", found=found, range=ranged, asked=asked, export=export,
+        request, "calls/list.html", part, remember="calls", found=found, range=ranged, asked=asked,
+        export=export,
         first=before is None, helpers=helpers(found.names),
         newest=to_cursor(found.calls[0].opened_ms, found.calls[0].guid) if found.calls else "",
     )  # fmt: skip
@@ -183,7 +213,9 @@ def figures_of(hours: list[Hour]) -> list[dict[str, Any]]:
     ]
 
 
-def plot_of(tx: Connection, hours: list[Hour], ranged: TimeRange, seen: list[ConnectionSeen]) -> dict[str, Any]:
+def plot_of(
+    tx: Connection, hours: list[Hour], ranged: TimeRange, seen: list[ConnectionSeen]
+) -> dict[str, Any]:
     """Answer calls per hour (per day over long ranges) and the answer rate, gaps as bands."""
     bucket = HOUR_MS if ranged.length_ms <= _LONG_MS else DAY_MS
     start = ranged.from_ms - ranged.from_ms % bucket
@@ -197,7 +229,11 @@ def plot_of(tx: Connection, hours: list[Hour], ranged: TimeRange, seen: list[Con
     totals = [one + other for one, other in zip(answered, missed, strict=True)]
     rate = [round(100 * a / t, 1) if t else None for a, t in zip(answered, totals, strict=True)]
     gaps = [
-        {"from": max(gap.from_ms, start), "to": min(gap.to_ms or ranged.to_ms, ranged.to_ms), "label": gettext("Not heard")}
+        {
+            "from": max(gap.from_ms, start),
+            "to": min(gap.to_ms or ranged.to_ms, ranged.to_ms),
+            "label": gettext("Not heard"),
+        }
         for one in seen
         for gap in list_gaps(tx, connection=one.id, limit=50)
         if gap.from_ms < ranged.to_ms and (gap.to_ms or ranged.to_ms) > start
@@ -247,7 +283,12 @@ class Phones:
 
 @routes.get("/calls/phones")
 async def phones_page(
-    request: Request, q: Text = "", client: Text = "", status: Text = "", cursor: PageCursor = "", part: Part = ""
+    request: Request,
+    q: Text = "",
+    client: Text = "",
+    status: Text = "",
+    cursor: PageCursor = "",
+    part: Part = "",
 ) -> Response:
     """Answer the phones and whether they can be reached."""
     after = position(cursor, str, str)
@@ -255,7 +296,12 @@ async def phones_page(
     def read(tx: Connection) -> Phones:
         names = names_of(tx, calling(tx, parts_of(request)))
         rows = list_endpoints(
-            tx, client=client or None, status=status or None, words=q.strip(), after=after, limit=PHONES_ROWS + 1
+            tx,
+            client=client or None,
+            status=status or None,
+            words=q.strip(),
+            after=after,
+            limit=PHONES_ROWS + 1,
         )
         phones, following = page_of(rows, PHONES_ROWS, "endpoint", "connection")
         return Phones(phones, following, count_by_status(tx), _clients(tx, names.book), names)

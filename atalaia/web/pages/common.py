@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeVar
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from jinja2 import TemplateNotFound
 from sqlalchemy import Connection, text
 
 from atalaia.clock import to_ms
@@ -119,10 +118,15 @@ class Words:
             said = i18n.gettext(message)
         return said % values if values else said
 
-    def many(self, one: str, many: str, count: int, /, **values: Any) -> str:
+    def many(self, forms: tuple[str, str], count: int, /, **values: Any) -> str:
         """Answer the form for `count`; `%(n)s` stands for it."""
         with i18n.drawing(self._view):
-            return i18n.ngettext(one, many, count) % {"n": count, **values}
+            return i18n.ngettext(*forms, count) % {"n": count, **values}
+
+
+def ungettext(one: str, many: str) -> tuple[str, str]:
+    """Mark two forms for translation and answer them; gettext's tools look for this name."""
+    return one, many
 
 
 def position(cursor: str, *kinds: type) -> Any:

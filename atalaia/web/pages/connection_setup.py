@@ -56,7 +56,13 @@ async def new_page(request: Request, connector: Annotated[str, Query(max_length=
         return show(request, "connections/choose.html", connectors=list(parts.connectors.values()))
     groups = groups_of(chosen, {})
     return show(
-        request, "connections/setup.html", connector=chosen, groups=groups, name="", before=None, tried=Tried()
+        request,
+        "connections/setup.html",
+        connector=chosen,
+        groups=groups,
+        name="",
+        before=None,
+        tried=Tried(),
     )
 
 
@@ -143,7 +149,13 @@ async def _read(request: Request) -> _Asked | Tried:
         return Tried(errors=errors, error=rest)
     name = str(form.get("connection_name") or "").strip()
     return _Asked(
-        chosen, name, given, settings, before, str(form.get("stamp") or ""), str(form.get("anyway") or "") == "1"
+        chosen,
+        name,
+        given,
+        settings,
+        before,
+        str(form.get("stamp") or ""),
+        str(form.get("anyway") or "") == "1",
     )
 
 
@@ -189,4 +201,6 @@ def _digest(connector: str, settings: BaseModel) -> str:
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
         for name, value in settings.model_dump(mode="python").items()
     }
-    return hashlib.sha256(connector.encode() + orjson.dumps(values, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
+    return hashlib.sha256(
+        connector.encode() + orjson.dumps(values, option=orjson.OPT_SORT_KEYS, default=str)
+    ).hexdigest()

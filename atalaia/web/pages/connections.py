@@ -34,7 +34,17 @@ Writer = Annotated[Who, Depends(require("connections:write"))]
 GAPS_SHOWN, HISTORY_SHOWN, SERIES_SHOWN = 50, 60, 5
 _STATES = tuple(
     f"connection.{name}"
-    for name in ("opening", "live", "suspect", "lost", "waiting", "needs_person", "stopped", "created", "changed")
+    for name in (
+        "opening",
+        "live",
+        "suspect",
+        "lost",
+        "waiting",
+        "needs_person",
+        "stopped",
+        "created",
+        "changed",
+    )
 )
 _TONES = ("info", "good", "ask", "bad", "idle")
 
@@ -108,7 +118,9 @@ def read_one(tx: Connection, parts: Parts, seen: ConnectionSeen, ranged: TimeRan
         history=[tell(event, names) for event in history.events],
         kinds=kinds_of(tx, parts, seen, moment),
         book=book_of(tx, [seen]),
-        subscriptions=[one for one in list_subscriptions(tx) if seen.id in (one.managed_by, one.filter.connection)],
+        subscriptions=[
+            one for one in list_subscriptions(tx) if seen.id in (one.managed_by, one.filter.connection)
+        ],
     )
     shown.plot = plot_of(tx, shown, ranged, moment)
     _read_settings(tx, parts, connector, shown)
@@ -152,18 +164,36 @@ def plot_of(tx: Connection, shown: Shown, ranged: TimeRange, moment: int) -> dic
     prefix = f"{shown.card.seen.connector}."
     heard = {name: line for name, line in rates.items() if name.startswith(prefix) or shown.card.passive}
     busiest = sorted(heard, key=lambda name: -sum(heard[name]))
-    shares = [60_000 / bucket * value for value in (sum(column) for column in zip(*heard.values(), strict=True))]
+    shares = [
+        60_000 / bucket * value for value in (sum(column) for column in zip(*heard.values(), strict=True))
+    ]
     length = -(-(ranged.to_ms - start) // bucket)
     series = [
-        {"label": gettext("all kinds"), "unit": "", "tone": "idle", "kind": "area", "values": shares or [0] * length}
+        {
+            "label": gettext("all kinds"),
+            "unit": "",
+            "tone": "idle",
+            "kind": "area",
+            "values": shares or [0] * length,
+        }
     ]
     for place, name in enumerate(busiest[: SERIES_SHOWN - 1]):
         values = [round(60_000 / bucket * value, 2) for value in heard[name]]
         series.append(
-            {"label": name.removeprefix(prefix), "unit": "", "tone": _TONES[place], "kind": "line", "values": values}
+            {
+                "label": name.removeprefix(prefix),
+                "unit": "",
+                "tone": _TONES[place],
+                "kind": "line",
+                "values": values,
+            }
         )
     gaps = [
-        {"from": max(gap.from_ms, start), "to": min(gap.to_ms or moment, ranged.to_ms), "label": gettext("Not heard")}
+        {
+            "from": max(gap.from_ms, start),
+            "to": min(gap.to_ms or moment, ranged.to_ms),
+            "label": gettext("Not heard"),
+        }
         for gap in shown.gaps
         if gap.from_ms < ranged.to_ms and (gap.to_ms or moment) > start
     ]
@@ -230,4 +260,8 @@ async def delete(request: Request, connection: Identity, who: Writer) -> Respons
         raise not_found("connection")
     await parts.store.write(lambda tx: setup.delete(tx, connection, by=who.name))
     await refresh_worlds(request.app)
-    return done(request, "/connections", words(N_("%(name)s was removed. Its events and calls are kept."), name=seen.name))
+    return done(
+        request,
+        "/connections",
+        words(N_("%(name)s was removed. Its events and calls are kept."), name=seen.name),
+    )

@@ -26,7 +26,19 @@ from atalaia.web.api import deliveries as api
 from atalaia.web.api.deliveries import DeadAsked, ReplayAsked, SubscriptionChange
 from atalaia.web.i18n import N_
 from atalaia.web.pages.call import OUTCOMES
-from atalaia.web.pages.common import ROWS, Part, PageCursor, Words, done, look, now_ms, position, screens, show
+from atalaia.web.pages.common import (
+    ROWS,
+    PageCursor,
+    Part,
+    Words,
+    done,
+    look,
+    now_ms,
+    position,
+    screens,
+    show,
+    ungettext,
+)
 from atalaia.web.pages.events import body_of
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.problems import not_found
@@ -122,7 +134,9 @@ class Followed:
 
 
 @routes.get("/deliveries/{subscription}/{delivery}")
-async def delivery_page(request: Request, subscription: Identity, delivery: Number, part: Part = "") -> Response:
+async def delivery_page(
+    request: Request, subscription: Identity, delivery: Number, part: Part = ""
+) -> Response:
     """Answer one delivery: every attempt, and what was sent."""
     parts, moment = parts_of(request), now_ms(request)
 
@@ -133,7 +147,9 @@ async def delivery_page(request: Request, subscription: Identity, delivery: Numb
         event = read_event(tx, found.seq)
         body = body_of(event, parts.redactor) if event else None
         same = [
-            one for one in list_deliveries(tx, subscription=subscription, seq=found.seq).items if one.id != found.id
+            one
+            for one in list_deliveries(tx, subscription=subscription, seq=found.seq).items
+            if one.id != found.id
         ]
         return Followed(found, get_view(tx, subscription, moment), list_attempts(tx, delivery), body, same)
 
@@ -156,7 +172,9 @@ async def switch(
     """Pause or resume; what comes meanwhile is written down and waits."""
     words = Words(request)
     out = await api.change(request, subscription, who, SubscriptionChange(state=state))
-    text = N_("%(name)s is sent to again.") if state == "on" else N_("%(name)s is paused; its deliveries wait.")
+    text = (
+        N_("%(name)s is sent to again.") if state == "on" else N_("%(name)s is paused; its deliveries wait.")
+    )
     return done(request, f"/deliveries/{subscription}", words(text, name=out.name))
 
 
@@ -182,9 +200,13 @@ async def settle_dead(
     route = api.redo_dead if act == "redo" else api.skip_dead
     count = (await route(request, subscription, who, asked)).count
     if act == "redo":
-        said = words.many("%(n)s dead letter is sent again.", "%(n)s dead letters are sent again.", count)
+        said = words.many(
+            ungettext("%(n)s dead letter is sent again.", "%(n)s dead letters are sent again."), count
+        )
     else:
-        said = words.many("%(n)s dead letter was skipped.", "%(n)s dead letters were skipped.", count)
+        said = words.many(
+            ungettext("%(n)s dead letter was skipped.", "%(n)s dead letters were skipped."), count
+        )
     return done(request, back, said)
 
 
@@ -199,13 +221,16 @@ async def replay(
     given = {name: str(form.get(name) or "") for name in ("range", "from", "to")}
     ranged = TimeRange.read(given, now_ms(request), render.view_of(request).zone)
     asked = ReplayAsked(
-        types=[word for word in types.replace(",", " ").split() if word], key=key.strip(), dry_run=act == "count",
+        types=[word for word in types.replace(",", " ").split() if word], key=key.strip(),
+        dry_run=act == "count",
         since=_moment(ranged.from_ms), until=_moment(ranged.to_ms),
     )  # fmt: skip
     found = await api.replay_events(request, subscription, who, asked)
     if act == "send":
         words = Words(request)
-        said = words.many("%(n)s delivery was written anew.", "%(n)s deliveries were written anew.", found.queued)
+        said = words.many(
+            ungettext("%(n)s delivery was written anew.", "%(n)s deliveries were written anew."), found.queued
+        )
         answer = Response(status_code=204, headers={"HX-Redirect": f"/deliveries/{subscription}"})
         from atalaia.web.pages.common import flash
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 from urllib.parse import urlencode
 
 import orjson
@@ -19,7 +19,7 @@ from atalaia.events.model import Event
 from atalaia.events.queries import EventFilter, EventPage, caused_by, known_types, newest, oldest
 from atalaia.redact import Redactor
 from atalaia.web import i18n, render
-from atalaia.web.pages.common import ROWS, Part, PageCursor, look, now_ms, position, screens, show
+from atalaia.web.pages.common import ROWS, PageCursor, Part, look, now_ms, position, screens, show
 from atalaia.web.pages.directory import book_of
 from atalaia.web.pages.telling import Names, tell
 from atalaia.web.parts import parts_of
@@ -79,7 +79,8 @@ async def list_page(
     asked = {"q": q, "type": type, "connection": connection, "key": key, "family": family}
     return show(
         request, "events/list.html", part, found=found, asked=asked, range=ranged, first=before is None,
-        export=export_query(wanted), next_cursor=None if found.following is None else to_cursor(found.following),
+        export=export_query(wanted),
+        next_cursor=None if found.following is None else to_cursor(found.following),
         scanning=bool(q) and found.following is not None and len(found.rows) < ROWS, news=0, more=False,
         live_names=live_names(wanted),
     )  # fmt: skip
@@ -87,10 +88,12 @@ async def list_page(
 
 def filter_of(q: str, type_: str, connection: str, key: str, family: str, ranged: TimeRange) -> EventFilter:
     """Answer which events the query means; a preset range has no end, so that new events fit."""
-    known = cast("Literal['heard', 'fact'] | None", family if family in ("heard", "fact") else None)
+    known = family if family == "heard" or family == "fact" else None
     types = tuple(word for word in type_.replace(",", " ").split() if word)
     to_ms = ranged.to_ms if ranged.key == "custom" else None
-    return EventFilter(known, types, connection or None, key.strip() or None, ranged.from_ms, to_ms, q.strip())
+    return EventFilter(
+        known, types, connection or None, key.strip() or None, ranged.from_ms, to_ms, q.strip()
+    )
 
 
 def live_names(wanted: EventFilter) -> str:

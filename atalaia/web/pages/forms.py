@@ -1,4 +1,4 @@
-"""Forms drawn from a settings class: its titles, descriptions, kinds and secrets; and what a form gave back."""
+"""Forms drawn from a settings class: titles, descriptions, kinds, secrets; and what a form gave back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from atalaia.redact import Redactor
 from atalaia.web.i18n import N_, gettext
 
 FieldKind = Literal["text", "password", "number", "choice", "check", "list", "pairs"]
+
+
+# The choices of settings classes, capitalised, for the translators.
+CHOICES = (N_("Text"), N_("Database"), N_("Mixed"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,15 @@ def groups_of(
     groups: list[Group] = []
     named: set[str] = set()
     for title, names in declared.items():
-        fields = [_field(schema, name, known[name], values, secrets_set, wrong) for name in names if name in known]
+        fields = [
+            _field(schema, name, known[name], values, secrets_set, wrong) for name in names if name in known
+        ]
         groups.append(Group(title, fields))
         named.update(names)
     rest = [
-        _field(schema, name, one, values, secrets_set, wrong) for name, one in known.items() if name not in named
+        _field(schema, name, one, values, secrets_set, wrong)
+        for name, one in known.items()
+        if name not in named
     ]
     if rest:
         groups.append(Group(N_("More settings"), rest, folded=not any(one.error for one in rest)))
@@ -70,7 +78,11 @@ def groups_of(
 
 def _guessed(schema: Mapping[str, Any], known: Mapping[str, dict[str, Any]]) -> dict[str, list[str]]:
     needed: set[str] = set(schema.get("required", ()))
-    plain = [name for name, one in known.items() if name in needed or _kind(_resolved(schema, one)) in ("text", "choice", "password")]
+    plain = [
+        name
+        for name, one in known.items()
+        if name in needed or _kind(_resolved(schema, one)) in ("text", "choice", "password")
+    ]
     return {N_("Settings"): plain}
 
 
@@ -181,7 +193,7 @@ def errors_by_field(said: str) -> tuple[dict[str, str], str]:
 
 
 def summary_of(connector: Connector, settings: BaseModel, redactor: Redactor) -> list[tuple[str, Any]]:
-    """Answer what of the settings differs from the defaults, as (title, value); secrets only as set or not."""
+    """Answer what differs from the defaults, as (title, value); of secrets only that they are set."""
     rows: list[tuple[str, Any]] = []
     for name, declared in type(settings).model_fields.items():
         value: Any = getattr(settings, name)
@@ -190,8 +202,14 @@ def summary_of(connector: Connector, settings: BaseModel, redactor: Redactor) ->
             if value.get_secret_value():
                 rows.append((title, gettext("set, never shown")))
             continue
-        if value in ("", None) or (not declared.is_required() and value == declared.get_default(call_default_factory=True)):
+        if value in ("", None) or (
+            not declared.is_required() and value == declared.get_default(call_default_factory=True)
+        ):
             continue
-        shown = value if isinstance(value, str | int | float | bool) else json.loads(json.dumps(value, default=str))
+        shown = (
+            value
+            if isinstance(value, str | int | float | bool)
+            else json.loads(json.dumps(value, default=str))
+        )
         rows.append((title, redactor.value(str(shown) if not isinstance(shown, str) else shown)))
     return rows

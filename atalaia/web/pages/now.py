@@ -177,10 +177,22 @@ def _call_stats(tx: Connection, moment: int, zone: ZoneInfo) -> list[dict[str, A
     ring_ms = 1000 * _sum(today, "ring_s") / answered if answered else None
     talk_ms = 1000 * _sum(today, "talk_s") / answered if answered else None
     return [
-        {"label": gettext("Calls today"), "value": number(total), "note": before, "href": "/calls/list?range=24h"}
+        {
+            "label": gettext("Calls today"),
+            "value": number(total),
+            "note": before,
+            "href": "/calls/list?range=24h",
+        }
         | {"values": _line(day, moment, "calls"), "values_label": gettext("calls per hour, last 24 h")},
-        {"label": gettext("Answered"), "value": percent(answered / settled) if settled else "—", "tone": "good"}
-        | {"note": gettext("of %(n)s settled") % {"n": number(settled)}, "href": "/calls/list?status=unanswered"}
+        {
+            "label": gettext("Answered"),
+            "value": percent(answered / settled) if settled else "—",
+            "tone": "good",
+        }
+        | {
+            "note": gettext("of %(n)s settled") % {"n": number(settled)},
+            "href": "/calls/list?status=unanswered",
+        }
         | {"values": _line(day, moment, "answered"), "values_label": gettext("answered per hour, last 24 h")},
         {"label": gettext("On call"), "value": number(len(live) - ringing), "note": waiting}
         | {"glow": "stat-talking", "href": "/calls"},

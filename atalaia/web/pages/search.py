@@ -81,7 +81,7 @@ async def _search(request: Request, q: str, most: int) -> Found:
 
 
 def find(tx: Connection, parts: Parts, who: Who, q: str, moment: int, most: int) -> Found:
-    """Find calls by number or guid, phones, clients, connections, subscriptions, and events by key or place."""
+    """Find what fits, by kind; of events those of a key or at a place of the log."""
     found = Found()
     if not q:
         return found
@@ -125,23 +125,39 @@ def _events(tx: Connection, names: Names, parts: Parts, q: str, most: int) -> li
 
 def _suggestions(found: Found) -> list[dict[str, Any]]:
     rows = [
-        {"title": f"{call.origin} → {call.destiny or call.dialled}", "hint": sign(call.status).said, "href": f"/calls/{call.guid}"}
+        {
+            "title": f"{call.origin} → {call.destiny or call.dialled}",
+            "hint": sign(call.status).said,
+            "href": f"/calls/{call.guid}",
+        }
         for call in found.calls
     ]
     rows += [
-        {"title": one.name, "hint": gettext("connection"), "href": f"/connections/{one.id}"} for one in found.connections
+        {"title": one.name, "hint": gettext("connection"), "href": f"/connections/{one.id}"}
+        for one in found.connections
     ]
     rows += [
         {"title": one.name, "hint": gettext("subscription"), "href": f"/deliveries/{one.id}"}
         for one in found.subscriptions
     ]
-    rows += [{"title": name, "hint": gettext("client"), "href": f"/calls?client={code}"} for code, name in found.clients]
     rows += [
-        {"title": found.names.party(one.endpoint), "hint": gettext("phone"), "href": f"/calls/phones?q={one.endpoint}"}
+        {"title": name, "hint": gettext("client"), "href": f"/calls?client={code}"}
+        for code, name in found.clients
+    ]
+    rows += [
+        {
+            "title": found.names.party(one.endpoint),
+            "hint": gettext("phone"),
+            "href": f"/calls/phones?q={one.endpoint}",
+        }
         for one in found.phones
     ]
     rows += [
-        {"title": f"{row.event.type} {row.event.seq}", "hint": gettext("event"), "href": f"/events/{row.event.seq}"}
+        {
+            "title": f"{row.event.type} {row.event.seq}",
+            "hint": gettext("event"),
+            "href": f"/events/{row.event.seq}",
+        }
         for row in found.events
     ]
     return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from sqlalchemy import Connection
@@ -75,8 +75,8 @@ def _draw(request: Request, choices: Choices) -> Response:
     before = choices.before
     kind = str(before.target.get("kind")) if before else request.query_params.get("kind", "webhook")
     return show(
-        request, "deliveries/setup.html", choices=choices, before=before, usual=USUAL, kind=kind,
-        formats=[(name, name) for name in parts.formats], facts=[one.type for one in FACTS], steps=[], error="",
+        request, "deliveries/setup.html", choices=choices, before=before, usual=USUAL, kind=kind, steps=[],
+        formats=[(name, name) for name in parts.formats], facts=[one.type for one in FACTS], error="",
     )  # fmt: skip
 
 
@@ -88,7 +88,9 @@ async def test(request: Request, who: Admin) -> Response:
     before = str(form.get("subscription") or "") or None
     try:
         given = read_form(form)
-        steps = await api.try_target(parts, before, given["target"], given["secrets"], str(form.get("vhost") or ""))
+        steps = await api.try_target(
+            parts, before, given["target"], given["secrets"], str(form.get("vhost") or "")
+        )
     except (AtalaiaError, Problem) as error:
         return _steps(request, [], parts.redactor.text(str(error)))
     return _steps(request, steps, "")
@@ -110,9 +112,18 @@ async def save(request: Request, who: Admin) -> Response:
     except (AtalaiaError, Problem, ValueError) as error:
         return _steps(request, [], parts.redactor.text(str(error)))
     if not made.secret:
-        return _go(request, f"/deliveries/{made.subscription.id}", words(N_("%(name)s was saved."), name=given["name"]))
+        return _go(
+            request,
+            f"/deliveries/{made.subscription.id}",
+            words(N_("%(name)s was saved."), name=given["name"]),
+        )
     return show(
-        request, "deliveries/secret.html", "secret", secret=made.secret, subscription=made.subscription.id, created=True
+        request,
+        "deliveries/secret.html",
+        "secret",
+        secret=made.secret,
+        subscription=made.subscription.id,
+        created=True,
     )
 
 
@@ -124,12 +135,16 @@ def read_form(form: FormData) -> dict[str, Any]:
 
     types = [str(one) for one in form.getlist("types")] + text("more_types").replace(",", " ").split()
     chosen = {
-        "types": list(dict.fromkeys(types)), "connection": text("connection"), "key_prefix": text("key_prefix"),
+        "types": list(dict.fromkeys(types)), "connection": text("connection"),
+        "key_prefix": text("key_prefix"),
         "client": [word for word in text("client").replace(",", " ").split() if word],
     }  # fmt: skip
-    kind = cast("Literal['webhook', 'amqp']", "amqp" if text("kind") == "amqp" else "webhook")
+    kind = "amqp" if text("kind") == "amqp" else "webhook"
     target, secrets = _webhook(text) if kind == "webhook" else _amqp(text)
-    policy = {"order": text("order") or "block", "give_up_s": 3600 * _number(text("give_up_h"), "give_up_h", 24)}
+    policy = {
+        "order": text("order") or "block",
+        "give_up_s": 3600 * _number(text("give_up_h"), "give_up_h", 24),
+    }
     return {
         "name": text("name"), "format": text("format") or "cloudevents", "filter": chosen, "target": target,
         "secrets": secrets, "policy": policy,

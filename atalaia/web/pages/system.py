@@ -28,7 +28,7 @@ from atalaia.version import VERSION, git_sha
 from atalaia.web.access import Who, require
 from atalaia.web.health import Seen
 from atalaia.web.i18n import N_
-from atalaia.web.pages.common import Part, Words, done, look, now_ms, screens, show
+from atalaia.web.pages.common import Part, Words, done, look, now_ms, screens, show, ungettext
 from atalaia.web.parts import parts_of
 from atalaia.web.problems import not_found
 from atalaia.web.wire import SEQ_MAX
@@ -67,17 +67,69 @@ async def system_page(request: Request, part: Part = "") -> Response:
 
     def read(tx: Connection) -> Shown:
         return Shown(
-            list_workers(tx, moment), list_cursors(tx), sizes(tx), store_bytes(tx), list_parked(tx, limit=PARKED_SHOWN)
+            list_workers(tx, moment),
+            list_cursors(tx),
+            sizes(tx),
+            store_bytes(tx),
+            list_parked(tx, limit=PARKED_SHOWN),
         )
 
     shown = await look(request, read)
     seen: Seen = await request.app.state.health_service.look()
     retention = [(label, int(getattr(parts.settings, name))) for name, label in RETENTION]
     return show(
-        request, "system/system.html", part, shown=shown, seen=seen, retention=retention, version=VERSION,
+        request, "system/system.html", part, shown=shown, seen=seen,
+        why=why_of(Words(request), seen), retention=retention, version=VERSION,
         sha=git_sha(), database=parts.store.dialect, worker=parts.worker, redact=parts.redactor.text,
         streams=request.app.state.live.clients,
     )  # fmt: skip
+
+
+_DOWN = ("lost", "waiting", "suspect", "opening", "unknown")
+
+
+def why_of(words: Words, seen: Seen) -> list[tuple[str, str]]:
+    """Answer what keeps the hub from being healthy, in words, each with the page that shows more."""
+    about = seen.details
+    if not about:
+        return [(line, "") for line in seen.why]
+    states: dict[str, int] = about.get("connections", {})
+    asking, down = states.get("needs_person", 0), sum(states.get(name, 0) for name in _DOWN)
+    rows = (
+        (
+            ungettext("%(n)s connection needs a person.", "%(n)s connections need a person."),
+            asking,
+            "/connections",
+        ),
+        (
+            ungettext("%(n)s connection is not proven live.", "%(n)s connections are not proven live."),
+            down,
+            "/connections",
+        ),
+        (ungettext("%(n)s alert is open.", "%(n)s alerts are open."), about.get("alerts_open", 0), "/alerts"),
+        (
+            ungettext("%(n)s destination is down.", "%(n)s destinations are down."),
+            about.get("circuits_open", 0),
+            "/deliveries",
+        ),
+        (
+            ungettext(
+                "%(n)s delivery was given up and waits for a decision.",
+                "%(n)s deliveries were given up and wait for a decision.",
+            ),
+            about.get("deliveries_dead", 0),
+            "/deliveries",
+        ),
+        (
+            ungettext(
+                "%(n)s queue is far behind the log: what it shows is old.",
+                "%(n)s queues are far behind the log: what they show is old.",
+            ),
+            len(about.get("behind", ())),
+            "/system",
+        ),
+    )
+    return [(words.many(forms, count), href) for forms, count, href in rows if count]
 
 
 @routes.post("/system/parked/{identity}/retry")
@@ -86,7 +138,9 @@ async def retry(request: Request, who: Writer, identity: Annotated[int, Path(ge=
     parts, words = parts_of(request), Words(request)
 
     def write(tx: Connection) -> str | None:
-        row = tx.execute(parked.select().where(parked.c.id == identity, parked.c.settled_ms.is_(None))).first()
+        row = tx.execute(
+            parked.select().where(parked.c.id == identity, parked.c.settled_ms.is_(None))
+        ).first()
         if row is None:
             return None
         tx.execute(update(parked).where(parked.c.id == identity).values(state="again"))

@@ -109,6 +109,11 @@ def reason_word(reason: str) -> str:
     return gettext(REASONS[reason]) if reason in REASONS else reason
 
 
+def kind_word(kind: str) -> str:
+    """Answer a kind of phone in words; one that we do not know is shown as it is."""
+    return gettext(KINDS[kind]) if kind in KINDS else kind
+
+
 def _plain(event: Event, _: dict[str, Any], names: Names) -> tuple[str, str, str, str, str]:
     return "circle-dot", "idle", event.type, event.key, ""
 
@@ -183,11 +188,29 @@ def _target(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str,
     error = said(str(data.get("error") or ""))
     match event.type:
         case "target.opened":
-            return "plug-x", "bad", gettext("%(place)s does not take deliveries") % {"place": place}, error, href
+            return (
+                "plug-x",
+                "bad",
+                gettext("%(place)s does not take deliveries") % {"place": place},
+                error,
+                href,
+            )
         case "target.closed":
-            return "plug-connected", "good", gettext("%(place)s takes deliveries again") % {"place": place}, "", href
+            return (
+                "plug-connected",
+                "good",
+                gettext("%(place)s takes deliveries again") % {"place": place},
+                "",
+                href,
+            )
         case "delivery.dead":
-            return "skull", "ask", gettext("A delivery to %(place)s was given up") % {"place": place}, error, href
+            return (
+                "skull",
+                "ask",
+                gettext("A delivery to %(place)s was given up") % {"place": place},
+                error,
+                href,
+            )
         case _:
             place = names.subscription(event.key)
             title = gettext("Deliveries of %(place)s were sent again") % {"place": place}
