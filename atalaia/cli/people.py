@@ -116,7 +116,7 @@ def _people(store: Store, settings: Settings) -> People:
 
 def _url(settings: Settings, secret: str) -> str:
     base = settings.public_url or f"http://{settings.host}:{settings.port}"
-    return f"{base}/link/{secret}"
+    return f"{base}/welcome/{secret}"
 
 
 def _state(disabled: bool, invited: bool) -> str:

@@ -55,7 +55,7 @@ async def greet(hub: Hub, url: str, *, as_json: bool, more: dict[str, str] | Non
     people = People(hub.store, hub.ambient, hub.settings, Sessions(hub.store, hub.ambient, hub.settings))
     secret = await people.first_link()
     base = hub.settings.public_url or url
-    link = f"{base}/link/{secret}" if secret else ""
+    link = f"{base}/welcome/{secret}" if secret else ""
     if as_json:
         sys.stdout.write(json.dumps({"url": url, "sign_in": link, **(more or {})}) + "\n")
         sys.stdout.flush()

@@ -13,18 +13,18 @@ from tests.cli.test_events import ask
 
 
 def test_the_first_link_and_an_invitation_are_addresses_that_work_once(run: Command, folder: Path):
-    assert re.search(r"http://127\.0\.0\.1:8000/link/\S{40,}", run("people", "link").out)
+    assert re.search(r"http://127\.0\.0\.1:8000/welcome/\S{40,}", run("people", "link").out)
     done = run("people", "invite", "ana@example.com", "Ana", "--role", "agent")
-    assert "/link/" in done.out
+    assert "/welcome/" in done.out
     (row,) = run("people", "list", "--json").rows
     assert (row["email"], row["role"], row["invited"]) == ("ana@example.com", "agent", True)
     assert ask(folder, "select count(*) from login_links") == [(2,)]
-    assert "/link/" in run("people", "link", "ana@example.com").out
+    assert "/welcome/" in run("people", "link", "ana@example.com").out
 
 
 def test_the_link_begins_with_the_public_address(run: Command, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ATALAIA_PUBLIC_URL", "https://atalaia.example.com/")
-    assert run("people", "link").out.startswith("https://atalaia.example.com/link/")
+    assert run("people", "link").out.startswith("https://atalaia.example.com/welcome/")
 
 
 def test_a_stranger_gets_no_link(run: Command):
@@ -61,3 +61,9 @@ def test_every_command_explains_itself():
     for words in leaves(typer.main.get_command(app), ()):
         done = CliRunner().invoke(app, [*words, "--help"])
         assert done.exit_code == 0, words
+
+
+def test_the_printed_addresses_are_routes_of_the_hub():
+    from atalaia.web.pages import sign_in
+
+    assert "/welcome/{secret}" in {getattr(route, "path", "") for route in sign_in.routes.routes}
