@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -132,8 +133,11 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for word in value:
-            ip_network(word, strict=False)
+        try:
+            for word in value:
+                ip_network(word, strict=False)
+        except ValueError:
+            raise ValueError("not addresses or networks; write them like 127.0.0.1 or 10.0.0.0/8") from None
         return value
 
     @field_validator("zone")
@@ -169,7 +173,8 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             if isinstance(value, SecretStr) and value.get_secret_value():
                 values.append(value.get_secret_value())
-        return values
+        password = _password_of(self.database_url.get_secret_value())
+        return [*values, password] if password else values
 
     @classmethod
     def settings_customise_sources(
@@ -216,6 +221,14 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
         raise ConfigError(_explain(error, config)) from None
     finally:
         _File.content = {}
+
+
+def _password_of(url: str) -> str:
+    """Answer the password inside of an address: drivers repeat it alone."""
+    try:
+        return unquote(urlsplit(url).password or "")
+    except ValueError:
+        return ""
 
 
 def _data_dir() -> Path:

@@ -12,7 +12,10 @@ from tests.web.site import Site, running
 
 
 @pytest.fixture
-async def site(tmp_path: Path, ambient: Ambient) -> AsyncIterator[Site]:
-    """A running site on SQLite with a held clock."""
-    async with running(tmp_path, ambient) as site:
+async def site(request: pytest.FixtureRequest, tmp_path: Path, ambient: Ambient) -> AsyncIterator[Site]:
+    """A running site with a held clock; on SQLite unless a test asks for `BOTH` databases."""
+    url = ""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        url = request.getfixturevalue("postgresql").new_database()
+    async with running(tmp_path, ambient, url) as site:
         yield site
