@@ -51,7 +51,7 @@ from atalaia.events.log import EventLog, Source, append_facts
 from atalaia.events.model import Appended, Fact, Heard
 from atalaia.ids import derived_uuid7
 from atalaia.store.leases import Lease, check
-from atalaia.store.tables import connection_states, planes
+from atalaia.store.tables import alerts, connection_states, planes
 from atalaia.store.upsert import upsert, upsert_many
 
 log = structlog.get_logger(__name__)
@@ -106,6 +106,7 @@ class Keeper:
         self._number = 0  # grows when a session begins and when it is closed
         self._alarm: asyncio.Task[None] | None = None
         self._planes: dict[str, _Seen] = {}
+        self._alarms: set[str] = set()  # raised here; those of the process before are in the table
         self._changed: set[str] = set()
         self._flushed_ms: int | None = None
         self._source = Source(configured.id, lease.epoch)
@@ -377,7 +378,16 @@ class Keeper:
             now = self._ambient.clock.now()
             self.state, _ = step(self.state, Sign(), now, Rules(self._kind.silence, timedelta()))
 
-    async def fact(self, fact: Fact) -> None:
+    async def alarm(self, fact: Fact) -> None:
+        self._alarms.add(fact.key)
+        await self._append([fact])
+
+    async def calm(self, fact: Fact) -> None:
+        """Say that a cause is gone, if it was there: every session calms its causes at its start."""
+        cause = fact.key
+        if cause not in self._alarms and not await self._log.store.read(lambda tx: _stands(tx, cause)):
+            return
+        self._alarms.discard(cause)
         await self._append([fact])
 
 
@@ -405,10 +415,15 @@ class Port:
     async def alert(self, cause: str, title: str, *, todo: str, **known: Any) -> None:
         now = to_ms(self.ambient.clock.now())
         data = {"title": title, "detail": {"known": _plain(known), "todo": todo, "since_ms": now}}
-        await self._keeper.fact(Fact("alert.raised", cause, now, data))
+        await self._keeper.alarm(Fact("alert.raised", cause, now, data))
 
     async def calm(self, cause: str) -> None:
-        await self._keeper.fact(Fact("alert.resolved", cause, to_ms(self.ambient.clock.now()), {}))
+        await self._keeper.calm(Fact("alert.resolved", cause, to_ms(self.ambient.clock.now()), {}))
+
+
+def _stands(tx: Connection, cause: str) -> bool:
+    query = select(alerts.c.cause).where(alerts.c.cause == cause, alerts.c.resolved_ms.is_(None))
+    return tx.execute(query).first() is not None
 
 
 def _known(raised: BaseException) -> UpstreamError | Fenced | None:

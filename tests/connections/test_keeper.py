@@ -487,20 +487,6 @@ async def test_evidence_may_be_anything_and_text_may_be_odd(rig: Rig):
     assert "alert.raised" in await rig.types()
 
 
-async def test_alarms_are_facts_of_the_connection(one: Rig):
-    session = await one.live()
-    await session.port.alert("asterisk:muted:c1", "Asterisk is open and mute.", todo="Restart it.", missed=3)
-    await session.port.calm("asterisk:muted:c1")
-
-    raised, resolved = (await one.facts())[-2:]
-    assert (raised.type, raised.key, raised.connection) == ("alert.raised", "asterisk:muted:c1", "c1")
-    assert data(raised) == {
-        "title": "Asterisk is open and mute.",
-        "detail": {"known": {"missed": 3}, "todo": "Restart it.", "since_ms": START},
-    }
-    assert (resolved.type, resolved.key) == ("alert.resolved", "asterisk:muted:c1")
-
-
 async def test_every_fact_a_keeper_states_is_in_the_catalogue_with_its_data(one: Rig):
     from atalaia.events.catalogue import FACTS
 
