@@ -233,9 +233,7 @@ class Dispatcher:
 
     async def _load_feed(self) -> bool:
         abreast = [lane for lane in self.lanes.values() if not lane.behind]
-        names: list[str] | None = [f"{lane.subscription.id}:{lane.destination}" for lane in abreast]
-        if names and self._store.dialect == "sqlite":
-            names = None
+        names = [f"{lane.subscription.id}:{lane.destination}" for lane in abreast]
         after = self._seen
         rows, self._seen = await self._store.read(lambda tx: read_feed(tx, after, names))
         fed: dict[Name, Lane] = {}

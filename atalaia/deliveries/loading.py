@@ -24,10 +24,11 @@ def _sql(rest: str) -> TextClause:
     return text(_FIELDS + rest)
 
 
-_FEED = _sql("where d.id > :after and d.state = 'pending' order by d.id limit :most")
-_FEED_OWN = _sql(
-    "where d.id > :after and d.state = 'pending' and (d.subscription || ':' || d.destination) = any(:names) "
-    "order by d.id limit :most"
+# The feed is looked at for every wake-up, so it goes to the driver as it is.
+_FEED = f"{_FIELDS}where d.id > ? and d.state = 'pending' order by d.id limit {FEED_MOST}"
+_FEED_OWN = (
+    f"{_FIELDS}where d.id > $1 and d.state = 'pending' and (d.subscription || ':' || d.destination) = "
+    f"any($2::text[]) order by d.id limit {FEED_MOST}"
 )
 _LANE = _sql(
     f"where d.subscription = :s and d.destination = :d and d.id > :after and d.id <= :upto and {_OPEN} "
@@ -37,7 +38,7 @@ _KEY = _sql(
     "where d.key = :k and d.id > :after and d.id <= :upto and d.subscription = :s and d.destination = :d "
     f"and {_OPEN} order by d.id limit :most"
 )
-_HEAD = text("select coalesce(max(id), 0) from deliveries")
+_HEAD = "select coalesce(max(id), 0) from deliveries"
 _DEAD = text(
     "select distinct key from deliveries where subscription = :s and destination = :d and state = 'dead'"
 )
@@ -45,25 +46,26 @@ _DEAD = text(
 
 def last_id(tx: Connection) -> int:
     """Answer the id of the newest delivery."""
-    return int(tx.execute(_HEAD).scalar_one())
+    return int(tx.exec_driver_sql(_HEAD).scalar_one())
 
 
-def read_feed(tx: Connection, after: int, names: Collection[str] | None) -> tuple[list[Row], int]:
+def read_feed(tx: Connection, after: int, names: Collection[str]) -> tuple[list[Row], int]:
     """Answer pending rows after an id, and the id up to which everything was seen.
 
-    names: `<subscription>:<destination>` of the lanes that interest; None = all. Ids become visible in their
-    order, so nothing can appear later below the answered id.
+    names: `<subscription>:<destination>` of the lanes that interest; SQLite, where one worker has all lanes,
+    answers the others too. Ids become visible in their order: nothing can appear later below the answered id.
     """
-    if names is not None and not names:
+    if not names:
         return [], last_id(tx)
-    newest = last_id(tx)  # first: what commits after this look is seen next time
-    if names is None:
-        found = tx.execute(_FEED, {"after": after, "most": FEED_MOST})
+    if tx.dialect.name == "postgresql":
+        newest = last_id(tx)  # first: what commits after this look is seen next time
+        found = tx.exec_driver_sql(_FEED_OWN, (after, list(names)))
     else:
-        found = tx.execute(_FEED_OWN, {"after": after, "most": FEED_MOST, "names": list(names)})
+        newest = after
+        found = tx.exec_driver_sql(_FEED, (after,))
     rows = [_row(one) for one in found]
-    seen = rows[-1].id if len(rows) == FEED_MOST else max(newest, rows[-1].id if rows else after)
-    return rows, seen
+    last = rows[-1].id if rows else after
+    return rows, last if len(rows) == FEED_MOST else max(newest, last)
 
 
 def read_lane(

@@ -34,6 +34,7 @@ from atalaia.store.store import Store
 from atalaia.store.tables import attempts
 
 RETRY_S = 1.0
+GATHER_S = 0.015
 _log = structlog.get_logger(__name__)
 _ATTEMPT = ("delivery", "number", "started_ms", "took_ms", "outcome", "status", "error", "response")
 
@@ -73,6 +74,7 @@ class Recorder:
         self._recorded = recorded
         self._fenced = fenced
         self._batch = _Batch()
+        self._next_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def add(self, result: Result) -> None:
@@ -100,10 +102,20 @@ class Recorder:
     async def _run(self) -> None:
         try:
             while self._batch:
+                await self._gather()
                 batch, self._batch = self._batch, _Batch()
                 await self._write(batch)
         finally:
             self._task = None
+
+    async def _gather(self) -> None:
+        """Let results gather when writes follow each other closely: nobody waits for them, all pay for them.
+
+        Real time on purpose: this shapes batches, not behaviour.
+        """
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._next_at - loop.time())
+        self._next_at = loop.time() + GATHER_S
 
     async def _write(self, batch: _Batch) -> None:
         """Write until it succeeds: what was sent is known only here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from atalaia.events.model import Event
 from atalaia.store.bell import DELIVERIES
 from atalaia.store.bulk import allocate, insert_rows
 from atalaia.store.store import ring_after, serialise
-from atalaia.store.tables import connections, cursors, deliveries, subscriptions
+from atalaia.store.tables import connections, cursors, deliveries, lanes, subscriptions
 
 COLUMNS = (
     "id", "subscription", "destination", "seq", "type", "key", "message_id", "state", "attempts", "next_ms",
@@ -49,8 +49,9 @@ class Addressed:
 class _Known:
     """The subscriptions as one version has them; replaced as a whole, for two threads look at it."""
 
-    def __init__(self, version: int, known: list[Subscription]) -> None:
+    def __init__(self, version: int, known: list[Subscription], made: set[tuple[str, str]]) -> None:
         self.version = version
+        self.lanes = made
         self.words = first_words([one.filter for one in known])
         self._subscriptions = known
         self._by_type: dict[tuple[str, str], list[Subscription]] = {}
@@ -89,7 +90,7 @@ class Router:
     def __init__(self, ambient: Ambient, formats: Mapping[str, Format]) -> None:
         self._ambient = ambient
         self._formats = formats
-        self._cache = _Known(-1, [])
+        self._cache = _Known(-1, [], set())
 
     def reads_heard(self, tx: Connection) -> bool:
         """Answer whether a subscription may select heard events, so that they have to be read at all."""
@@ -118,14 +119,15 @@ class Router:
         routed = _already_routed(tx, wanted[0][1].seq, wanted[-1][1].seq)
         fresh = [(one, event) for one, event in wanted if (one.id, event.seq) not in routed]
         addressed = [(one, event, address(self._formats, one, event)) for one, event in fresh]
-        insert_deliveries(tx, self._ambient, addressed)
+        insert_deliveries(tx, self._ambient, addressed, made=known.lanes)
 
     def _known(self, tx: Connection) -> _Known:
         """Read the subscriptions again when one changed; cheap otherwise."""
         version = newest_version(tx)
         known = self._cache
         if known.version != version:
-            known = self._cache = _Known(version, list_subscriptions(tx))
+            made = {(row.subscription, row.destination) for row in tx.execute(select(lanes))}
+            known = self._cache = _Known(version, list_subscriptions(tx), made)
         return known
 
 
@@ -167,8 +169,13 @@ def insert_deliveries(
     ambient: Ambient,
     wanted: Sequence[tuple[Subscription, Event, Addressed | None]],
     replays: Mapping[int, int] | None = None,
+    *,
+    made: Collection[tuple[str, str]] = (),
 ) -> int:
-    """Append deliveries at the end of their lanes; answer how many. replays: seq -> the delivery repeated."""
+    """Append deliveries at the end of their lanes; answer how many. replays: seq -> the delivery repeated.
+
+    made: lanes that surely have a row.
+    """
     meant = [(one, event, to) for one, event, to in wanted if to is not None]
     if not meant:
         return 0
@@ -184,7 +191,7 @@ def insert_deliveries(
         for offset, (one, event, to) in enumerate(meant)
     ]  # fmt: skip
     insert_rows(tx, deliveries, COLUMNS, rows)
-    ensure_lanes(tx, {(one.id, to.destination) for one, _, to in meant})
+    ensure_lanes(tx, {(one.id, to.destination) for one, _, to in meant}.difference(made))
     for lane in {(one.id, to.destination) for one, _, to in meant if to.error}:
         touch_lanes(tx, *lane)  # the owner must learn that the key is blocked
     ring_after(tx, DELIVERIES)
@@ -193,19 +200,22 @@ def insert_deliveries(
 
 _NEW_LANE = text(
     "insert into lanes (subscription, destination, circuit, failures, error, ask, touched) "
-    "values (:s, :d, 'closed', 0, '', '', 0) on conflict do nothing"
+    "values (:s, :d, 'closed', 0, '', '', :v) on conflict do nothing"
 )
 
 
 def ensure_lanes(tx: Connection, wanted: set[tuple[str, str]]) -> None:
-    """Make the lanes' rows that are missing, and tell the dispatchers of new ones."""
+    """Make the lanes' rows that are missing, and tell dispatchers and routers of new ones."""
     for subscription, destination in sorted(wanted):
-        if tx.execute(_NEW_LANE, {"s": subscription, "d": destination}).rowcount:
+        about = {"s": subscription, "d": destination, "v": newest_version(tx) + 1}
+        if tx.execute(_NEW_LANE, about).rowcount:
             ring_after(tx, CONTROL)
 
 
+_ROUTED = "select subscription, seq from deliveries where seq between {} and {} and replay_of is null"
+_ROUTED_SQLITE, _ROUTED_POSTGRES = _ROUTED.format("?", "?"), _ROUTED.format("$1", "$2")
+
+
 def _already_routed(tx: Connection, first: int, last: int) -> set[tuple[str, int]]:
-    query = select(deliveries.c.subscription, deliveries.c.seq).where(
-        deliveries.c.seq.between(first, last), deliveries.c.replay_of.is_(None)
-    )
-    return {(row.subscription, row.seq) for row in tx.execute(query)}
+    sql = _ROUTED_POSTGRES if tx.dialect.name == "postgresql" else _ROUTED_SQLITE
+    return {(row[0], row[1]) for row in tx.exec_driver_sql(sql, (first, last))}

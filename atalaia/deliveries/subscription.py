@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast
 
 import orjson
-from sqlalchemy import Connection, Row, delete, func, select, text, update
+from sqlalchemy import Connection, Row, delete, select, text, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
@@ -124,14 +124,11 @@ def open_secrets(box: SecretBox, subscription: Subscription) -> Secrets:
 
 def newest_version(tx: Connection) -> int:
     """Answer the number of the last change of a subscription or a lane; cheap enough for every look."""
-    one, other = tx.execute(_NEWEST).one()
+    one, other = tx.exec_driver_sql(_NEWEST).one()
     return max(int(one or 0), int(other or 0))
 
 
-_NEWEST = select(
-    select(func.max(subscriptions.c.version)).scalar_subquery(),
-    select(func.max(lanes.c.touched)).scalar_subquery(),
-)
+_NEWEST = "select (select max(version) from subscriptions), (select max(touched) from lanes)"
 
 
 def _read(row: Row[Any]) -> Subscription:

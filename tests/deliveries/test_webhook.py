@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
+import uvloop
 from aiohttp import web
 from standardwebhooks import Webhook
 
@@ -155,7 +157,7 @@ async def test_an_endless_answer_ends_at_the_limit(world: World):
         try:
             while True:
                 await answer.write(b"more and more ")
-        except ConnectionResetError:
+        except ConnectionError:
             return answer
 
     await world.serve(handler)
@@ -225,3 +227,103 @@ async def test_the_test_of_a_target_tells_each_step(world: World):
     away = await world.target("http://127.0.0.1:65534/").test("")
     assert [(step.name, step.state) for step in away] == [("address", "ok"), ("ping", "failed")]
     assert all(step.remedy for step in [*away, *forbidden] if step.state == "failed")
+
+
+@contextlib.asynccontextmanager
+async def _answering_bytes(*parts: bytes, close: bool = True) -> AsyncGenerator[str]:
+    """Serve the same bytes to every request: consumers that speak HTTP badly, or hardly."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            await reader.readexactly(len(MESSAGE.body))
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+            if close:
+                writer.close()
+                return
+
+    async def quietly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(quietly, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    server.close()
+    for writer in writers:
+        writer.transport.abort()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"], "ok"),
+        ([b"HTTP/1.1 200 OK\r\n\r\nuntil the end"], "until the end"),
+        ([b"HTTP/1.0 200 OK\r\n\r\nold"], "old"),
+        ([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"], "ok"),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx"], "x"),
+        ([b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx"], "x"),
+        ([b"HT", b"TP/1.1 2", b"04 No Content\r\n\r", b"\n"], ""),
+        ([b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\ncut"], "cut"),
+    ],
+)
+async def test_every_way_to_end_an_answer_is_understood(world: World, parts: list[bytes], said: str):
+    async with _answering_bytes(*parts) as url:
+        assert (await world.target(url).send("", MESSAGE, ATTEMPT)).response == said
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([b""], "closed the connection without an answer"),
+        ([b"SSH-2.0-OpenSSH_9.2\r\n"], "is not HTTP/1.1"),
+        ([b"\x00\xff" * 100], "is not HTTP/1.1"),
+        ([b"HTTP/1.1 200 OK\r\nx: " + b"y" * 400_000], "too long a head"),
+        ([b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 50_000], "too long a head"),
+        ([b"HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"], ""),
+    ],
+)
+async def test_an_answer_that_is_none_is_a_failure_of_this_attempt(
+    world: World, parts: list[bytes], said: str
+):
+    async with _answering_bytes(*parts) as url:
+        error = await _error(world.target(url))
+        assert type(error) is Unavailable
+        assert said in str(error)
+
+
+@pytest.mark.parametrize(
+    "more", [b"HTTP/1.1 500 Smuggled\r\ncontent-length: 0\r\n\r\n", b"HTTP/1.1 50", b"\0"]
+)
+async def test_what_comes_unasked_after_an_answer_ends_the_connection(world: World, more: bytes):
+    """A second answer in the same breath must not become the answer to the next request."""
+    twice = b"HTTP/1.1 204 No Content\r\n\r\n" + more
+    async with _answering_bytes(twice, close=False) as url:
+        target = world.target(url)
+        for _ in range(3):
+            assert (await target.send("", MESSAGE, ATTEMPT)).status == "HTTP 204"
+
+
+async def test_nothing_in_a_message_breaks_out_of_its_header(world: World):
+    await world.serve(answering(204))
+    odd = Outgoing("", "id\r\nx-injected: 1", b"{}", headers={"x-event-key": "a\nb: c\x00é"})
+    await world.target().send("", odd, ATTEMPT)
+    [(headers, _)] = world.requests
+    assert "x-injected" not in headers
+    assert "b" not in headers
+    assert headers["webhook-id"] == "id x-injected: 1"
+
+
+async def test_the_loop_that_the_product_runs_on_is_served_too(world: World):
+    await world.serve(answering(204))
+    target = world.target()
+
+    async def on_uvloop() -> Sent:
+        sent = await target.send("", MESSAGE, ATTEMPT)
+        await world.pool.close()
+        return sent
+
+    assert (await asyncio.to_thread(uvloop.run, on_uvloop())).status == "HTTP 204"
