@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,9 +30,11 @@ from atalaia.events.gaps import Gaps
 from atalaia.events.log import EventLog
 from atalaia.events.model import Fact
 from atalaia.events.policy import Policies, read_overrides
+from atalaia.events.retention import Rules, sweep
 from atalaia.reactions.folding import Folding
 from atalaia.reactions.interpreting import Interpreting
 from atalaia.reactions.projection import Projection
+from atalaia.reactions.runner import PREFIX as REACTION
 from atalaia.reactions.runner import Reaction, Runner
 from atalaia.redact import Redactor
 from atalaia.secretbox import SecretBox
@@ -48,6 +49,7 @@ from atalaia.version import VERSION, git_sha
 log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 3600.0
+FIRST_SWEEP_S = 300.0
 
 
 @dataclass
@@ -215,10 +217,19 @@ class _Sweeper:
 
     async def _run(self) -> None:
         hub = self._hub
+        pause_s = FIRST_SWEEP_S  # soon, or a hub that is restarted each hour never sweeps
         while True:
-            await hub.ambient.clock.sleep(SWEEP_EVERY_S * (0.9 + 0.2 * hub.ambient.random.random()))
-            with contextlib.suppress(StoreUnavailable):
-                pass
+            await hub.ambient.clock.sleep(pause_s * (0.9 + 0.2 * hub.ambient.random.random()))
+            pause_s = SWEEP_EVERY_S
+            reactions = [name.removeprefix(REACTION) for name in hub.runner.reactions]
+            try:
+                swept = await sweep(hub.store, hub.ambient, Rules.of(hub.settings), reactions=reactions)
+                log.info("retention.swept", rows=swept.rows)
+            except StoreUnavailable as error:
+                log.warning("retention.store_unavailable", error=str(error))
+            except Exception:
+                # The next hour tries again; what was swept until then stays swept.
+                log.exception("retention.defect")
 
 
 def _shout(task: asyncio.Task[Any]) -> None:
