@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Literal
 
+import orjson
 import typer
 from sqlalchemy import Connection, update
 
@@ -153,6 +154,9 @@ def export(
     after: Annotated[int, typer.Option(min=0, help="Only events after this sequence number.")] = 0,
     since: Since = "",
     until: Until = "",
+    capture: Annotated[
+        bool, typer.Option("--capture", help="Only what an Asterisk said, as a capture that `replay` reads.")
+    ] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     config: Config = None,
@@ -161,6 +165,7 @@ def export(
     settings = settings_of(data_dir, database_url, config)
     family_ = _family(family)
     span = moment(since, settings), moment(until, settings)
+    write = capture_line if capture else line
 
     async def work(store: Store) -> int:
         redactor, count = await learned(store, settings), 0
@@ -168,9 +173,10 @@ def export(
         out = to.open("wb") if to else sys.stdout.buffer
         try:
             async for page in _pages(store, wanted, after):
-                out.write(b"".join(line(event, redactor) for event in page))
-                count += len(page)
-                _progress(count, len(page), to)
+                lines = [text for event in page if (text := write(event, redactor))]
+                out.write(b"".join(lines))
+                count += len(lines)
+                _progress(count, len(lines), to)
             out.flush()
         finally:
             if to:
@@ -304,6 +310,22 @@ async def _pages(store: Store, wanted: EventFilter, after: int) -> AsyncIterator
         if page.events:
             yield page.events
         next_seq = page.next_seq
+
+
+def capture_line(event: Event, redactor: Redactor) -> bytes:
+    """Answer one line of a capture, b"" for what is none of the upstream's words."""
+    connector, _, name = event.type.partition(".")
+    if event.family != "heard" or connector != "asterisk" or name in ("directory", "unreadable"):
+        return b""
+    body = orjson.loads(redactor.json(event.body))
+    received = {"received": (event.occurred_ms if name in _READ_THEN else event.recorded_ms) / 1000}
+    if name == "control":
+        return orjson.dumps({**received, **body}) + b"\n"
+    return orjson.dumps({**received, name if name in _READ_THEN else "event": body}) + b"\n"
+
+
+# Readings carry no time of their own: the capture's is when they were made.
+_READ_THEN = ("rest", "recordings")
 
 
 def _progress(count: int, fresh: int, to: Path | None) -> None:

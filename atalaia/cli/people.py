@@ -21,7 +21,7 @@ from atalaia.cli.common import (
     with_store,
 )
 from atalaia.desk.people.people import People
-from atalaia.desk.people.rows import list_people
+from atalaia.desk.people.rows import find_person, list_people
 from atalaia.desk.people.sessions import Sessions
 from atalaia.errors import ConfigError
 from atalaia.settings import Settings
@@ -68,13 +68,19 @@ def list_(
 @app.command("link")
 def link(
     email: Annotated[str, typer.Argument(help="Whose link; leave out for the first administrator.")] = "",
+    new_password: Annotated[
+        bool,
+        typer.Option(
+            "--new-password", help="End the old password and all sessions; the link asks for a new one."
+        ),
+    ] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
     """Print a one-time link that signs somebody in, also when the password is lost."""
     settings = settings_of(data_dir, database_url, config)
-    secret = with_store(settings, lambda store: _link(store, settings, email))
+    secret = with_store(settings, lambda store: _link(store, settings, email, new_password))
     say(_url(settings, secret))
 
 
@@ -99,8 +105,15 @@ def invite(
     say(_url(settings, with_store(settings, work)))
 
 
-async def _link(store: Store, settings: Settings, email: str) -> str:
+async def _link(store: Store, settings: Settings, email: str, new_password: bool) -> str:
     people = _people(store, settings)
+    if email and new_password:
+        found = await store.read(lambda tx: find_person(tx, email))
+        if found is None:
+            raise ConfigError(
+                f"There is nobody with the e-mail address {email}. See bin/atalaia people list."
+            )
+        return await people.invite_again(found[0].id, by=BY)
     if email:
         return await people.link_for(email, by=BY)
     secret = await people.first_link()

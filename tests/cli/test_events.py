@@ -48,6 +48,15 @@ def test_an_export_holds_the_whole_log_masked(run: Command, folder: Path, tmp_pa
     assert [json.loads(line)["seq"] for line in rest] == seqs[3:]
 
 
+def test_what_an_asterisk_said_is_exported_as_a_capture_that_replay_reads(run: Command, tmp_path: Path):
+    file = tmp_path / "call.jsonl"
+    assert "1 events" in run("events", "export", "--capture", "--to", str(file)).out
+    row = json.loads(file.read_text())
+    assert row["event"]["type"] == "ChannelVarset"
+    assert row["received"] > 1.7e9
+    assert run("replay", "asterisk", str(file), folder=None).status == 0
+
+
 def test_retry_marks_the_parked_events_of_one_reaction(run: Command, folder: Path):
     assert "1 events" in run("events", "retry", "calls").out
     assert ask(folder, "select state from parked") == [("again",)]

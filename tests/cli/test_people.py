@@ -27,6 +27,13 @@ def test_the_link_begins_with_the_public_address(run: Command, monkeypatch: pyte
     assert run("people", "link").out.startswith("https://atalaia.example.com/welcome/")
 
 
+def test_a_lost_password_is_replaced_through_a_fresh_link(run: Command, folder: Path):
+    run("people", "invite", "ana@example.com", "Ana")
+    assert "/welcome/" in run("people", "link", "ana@example.com", "--new-password").out
+    assert ask(folder, "select count(*) from login_links where used_ms is null") == [(1,)]
+    assert "nobody" in run("people", "link", "x@example.com", "--new-password").errors
+
+
 def test_a_stranger_gets_no_link(run: Command):
     done = run("people", "link", "nobody@example.com")
     assert done.status == 1
