@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -13,13 +14,16 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from atalaia.connections.registry import Configured
+from atalaia.deliveries.subscription import list_subscriptions, open_secrets
 from atalaia.errors import ConfigError, StoreUnavailable
+from atalaia.store.bell import LEASES
 from atalaia.version import VERSION
-from atalaia.web import api, assets, intake, pages, problems
+from atalaia.web import api, assets, intake, pages, problems, render
 from atalaia.web.access import TokenCache, Who, require, who_of
 from atalaia.web.api.connections import learn
 from atalaia.web.door import Door
 from atalaia.web.health import Health
+from atalaia.web.i18n import View
 from atalaia.web.intake import Intake
 from atalaia.web.limits import Limiter
 from atalaia.web.live import Live
@@ -61,7 +65,10 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
         separate_input_output_schemas=True,
     )
     cache = TokenCache(parts.tokens, parts.ambient)
-    live, health = Live(parts), Health(parts)
+    live = Live(parts)
+    health = Health(
+        parts, lambda word: live.announce("health", lambda language: _draw_health(word, language))
+    )
     app.state.parts = parts
     app.state.ambient = parts.ambient
     app.state.zone = parts.settings.zone
@@ -82,33 +89,61 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     return app
 
 
+def _draw_health(word: str, language: str) -> str:
+    return render.draw_block(View(language), "_health.html", "health", health=word)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     parts: Parts = app.state.parts
     for secret in parts.settings.secret_values():
         parts.redactor.learn(secret)
     await refresh_worlds(app)
+    following = asyncio.create_task(_follow_connections(app))
     app.state.live.start()
     app.state.health_service.start()
     try:
         yield
     finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         await app.state.health_service.stop()
         await app.state.live.stop()
 
 
+async def _follow_connections(app: FastAPI) -> None:
+    """Refresh when connections change, whoever changed them."""
+    bell = app.state.parts.store.bell
+    while True:
+        rung = bell.count(LEASES)
+        await bell.wait(LEASES, rung, at_most_s=60.0)
+        await refresh_worlds(app)
+
+
 async def refresh_worlds(app: FastAPI) -> None:
-    """Look which worlds have a connection, and learn the connections' secrets."""
+    """Look which worlds have a connection; learn the secrets of connections and subscriptions."""
     parts: Parts = app.state.parts
     worlds: set[str] = set()
     try:
         for one in await _configured(parts):
             learn(parts, one.settings)
             worlds.add(parts.connectors[one.connector].world)
+        await _learn_subscriptions(parts)
     except (StoreUnavailable, ConfigError) as error:
         log.warning("worlds.unknown", said=str(error))
         worlds = {connector.world for connector in parts.connectors.values()}
     app.state.worlds = tuple(sorted(worlds - {""}))
+
+
+async def _learn_subscriptions(parts: Parts) -> None:
+    for one in await parts.store.read(list_subscriptions):
+        secrets = open_secrets(parts.secretbox, one)
+        for secret in (
+            *(text for text, _ in secrets.signing),
+            *secrets.headers.values(),
+            *secrets.passwords.values(),
+        ):
+            parts.redactor.learn(secret)
 
 
 async def _configured(parts: Parts) -> list[Configured]:

@@ -20,7 +20,7 @@ from atalaia.web.headers import Origin, security_headers
 from atalaia.web.i18n import N_
 from atalaia.web.limits import Limiter
 from atalaia.web.parts import Parts
-from atalaia.web.problems import Problem, of_error, respond, too_many
+from atalaia.web.problems import Problem, of_error, respond, shown_path, too_many
 from atalaia.web.render import CSRF_FIELD, CSRF_HEADER
 
 log = structlog.get_logger("atalaia.web.access_log")
@@ -74,6 +74,7 @@ class Door:
         bodies.check_address(scope.get("raw_path") or b"", scope.get("query_string") or b"")
         state["who"] = who = await self._identify(scope, headers, address)
         state["person"] = who.person
+        state["counts"] = scope["app"].state.health_service.counts()
         state["csrf"] = who.session.csrf if who.session else ""
         state["flashes"] = self._flashes(scope, headers, answer)
         if scope["path"].startswith("/api/") and (wait_s := self._limiter.take(who.id or address)):
@@ -124,8 +125,8 @@ class Door:
         took_ms = round((self._parts.ambient.clock.monotonic() - began) * 1000, 1)
         say = log.debug if scope["path"].startswith(("/health", "/metrics", "/live")) else log.info
         say(
-            "request", id=answer.id, method=scope["method"], path=scope["path"], status=answer.status or 500,
-            took_ms=took_ms, by=f"{who.kind}:{who.id}", address=scope["state"].get("address", ""),
+            "request", id=answer.id, method=scope["method"], path=shown_path(scope["path"]),
+            status=answer.status or 500, took_ms=took_ms, by=f"{who.kind}:{who.id}", address=scope["state"].get("address", ""),
         )  # fmt: skip
 
 
@@ -143,7 +144,8 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = message.setdefault("headers", [])
-            headers += self._headers + self.more
+            there = {name.lower() for name, _ in headers}
+            headers += [one for one in self._headers if one[0] not in there] + self.more
             if self.id:
                 headers.append((b"x-request-id", self.id.encode()))
         await self._send(message)

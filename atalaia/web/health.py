@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,14 +35,20 @@ class Seen:
 class Health:
     """Looks when somebody asks, and keeps one word for the frame of every page."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, changed: Callable[[str], None] = lambda word: None) -> None:
         self._parts = parts
+        self._changed = changed
         self._word = "unknown"
+        self._counts: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
 
     def word(self) -> str:
         """Answer the last word, without looking."""
         return self._word
+
+    def counts(self) -> dict[str, int]:
+        """Answer how many things need a person, by place of the rail, as last seen."""
+        return dict(self._counts)
 
     async def look(self) -> Seen:
         """Look now."""
@@ -49,7 +56,15 @@ class Health:
             seen = await self._parts.store.read(self._look)
         except StoreUnavailable as error:
             seen = Seen("failing", [str(error)])
-        self._word = seen.word
+        if seen.details:
+            self._counts = {
+                "alerts": seen.details["alerts_open"],
+                "connections": seen.details["connections"].get("needs_person", 0),
+                "deliveries": seen.details["deliveries_dead"],
+            }
+        if seen.word != self._word:
+            self._word = seen.word
+            self._changed(seen.word)
         return seen
 
     def start(self) -> None:

@@ -22,8 +22,9 @@ from atalaia.web import bodies
 from atalaia.web.access import TokenCache, bearer_of, unauthenticated
 from atalaia.web.cloudevents import NotCloudEvents, read_request
 from atalaia.web.i18n import N_
+from atalaia.web.limits import Limiter
 from atalaia.web.parts import Parts
-from atalaia.web.problems import Problem, defect, not_found, of_error, respond
+from atalaia.web.problems import Problem, defect, not_found, of_error, respond, too_many
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ class Intake:
         self._cache = cache
         self._clock = parts.ambient.clock
         self._waiting = 0
+        self._strangers = Limiter(parts.ambient.clock, parts.settings.requests_per_minute)
         self._known: dict[str, tuple[str, float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,6 +70,8 @@ class Intake:
             raise _only_post()
         secret = bearer_of(headers.get(b"authorization", b"").decode("latin-1"))
         token = self._cache.peek(secret) or await self._cache.find(secret)
+        if token is None:
+            raise self._stranger(scope)
         _check_token(token)
         now = self._clock.monotonic()
         known = self._known.get(connection)
@@ -106,6 +110,12 @@ class Intake:
         finally:
             self._waiting -= len(heard)
 
+    def _stranger(self, scope: Scope) -> Problem:
+        """Answer the refusal of a request without a good token; made-up tokens cost a read each."""
+        client = scope.get("client")
+        wait_s = self._strangers.take(str(client[0]) if client else "")
+        return too_many(wait_s) if wait_s else unauthenticated()
+
     async def _look(self, connection: str, now: float) -> tuple[str, float]:
         """Look whether a connection takes events, and believe it for seconds."""
         desired = await self._parts.store.read(lambda tx: _desired(tx, connection))
@@ -137,9 +147,7 @@ def _attributes(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw if name.startswith(b"ce-")}
 
 
-def _check_token(token: Token | None) -> None:
-    if token is None:
-        raise unauthenticated()
+def _check_token(token: Token) -> None:
     if SCOPE not in token.scopes:
         raise Problem(403, "forbidden", N_("You may not do that"), f"This needs the scope {SCOPE}.")
 

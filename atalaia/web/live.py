@@ -43,14 +43,14 @@ PROJECTIONS = ("calls", "endpoints", "alerts", "gaps")
 # What a fact stirs, by the first word of its type. `{key}` is its key.
 _TOPICS: dict[str, tuple[str, ...]] = {
     "call": ("calls", "call:{key}"),
-    "connection": ("connections", "connection:{key}", "health"),
+    "connection": ("connections", "connection:{key}"),
     "gap": ("connections", "gaps", "connection:{key}"),
     "endpoint": ("endpoints",),
     "delivery": ("deliveries",),
     "target": ("deliveries",),
     "subscription": ("deliveries",),
-    "alert": ("alerts", "health"),
-    "worker": ("system", "health"),
+    "alert": ("alerts",),
+    "worker": ("system",),
     "person": ("people",),
     "token": ("tokens",),
     "settings": ("settings",),
@@ -117,6 +117,16 @@ class Live:
     def draw(self, topic: str, renderer: Renderer) -> None:
         """Send HTML with this topic's events; it is drawn once per event and language."""
         self._renderers[topic] = renderer
+
+    def announce(self, topic: str, draw: Callable[[str], str]) -> None:
+        """Send what follows from no single event, drawn once per language; a lost one is not told again."""
+        drawn: dict[str, str] = {}
+        for client in self._clients:
+            if topic in client.topics:
+                if client.language not in drawn:
+                    data = orjson.dumps({"html": draw(client.language)}).decode()
+                    drawn[client.language] = f"event: {topic}\ndata: {data}\n\n"
+                client.put(self._position, drawn[client.language])
 
     def start(self) -> None:
         """Begin to tail."""

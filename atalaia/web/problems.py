@@ -16,7 +16,7 @@ from starlette.routing import Match
 
 from atalaia.desk.people.model import NotAllowed
 from atalaia.errors import ConfigError, InDoubt, Refused, Rejected, StoreUnavailable, Unavailable, Unreadable
-from atalaia.redact import Redactor
+from atalaia.redact import MASK, Redactor
 from atalaia.web import render
 from atalaia.web.headers import security_headers
 from atalaia.web.i18n import N_
@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 2
+WELCOME = "/welcome/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,11 @@ async def _answer(request: Request, error: Exception) -> Response:
         problem.headers["Allow"] = ", ".join(sorted(_methods(request)))
     if problem.status >= 500:
         log.warning(
-            "request.failed", id=_id(request), path=request.url.path, problem=problem.slug, said=str(error)
+            "request.failed",
+            id=_id(request),
+            path=shown_path(request.url.path),
+            problem=problem.slug,
+            said=str(error),
         )
     return respond(request, problem)
 
@@ -170,7 +175,7 @@ def _methods(request: Request) -> set[str]:
 
 async def _answer_defect(request: Request, error: Exception) -> Response:
     """Starlette raises the error again after this answer, and uvicorn logs it; this line carries the id."""
-    log.error("request.defect", id=_id(request), path=request.url.path, exc_info=error)
+    log.error("request.defect", id=_id(request), path=shown_path(request.url.path), exc_info=error)
     answer = respond(request, defect())
     for name, value in security_headers(request.app.state.parts.settings):  # it leaves past the door
         answer.headers[name.decode()] = value.decode()
@@ -201,6 +206,11 @@ def respond(request: Request, problem: Problem) -> Response:
         "errors": [fault.as_data() for fault in problem.errors],
     }
     return JSONResponse(content, problem.status, problem.headers, media_type=MEDIA_TYPE)
+
+
+def shown_path(path: str) -> str:
+    """Answer a path for the log: a one-time link is a secret."""
+    return f"{WELCOME}{MASK}" if path.startswith(WELCOME) else path
 
 
 def wants_page(request: Request) -> bool:

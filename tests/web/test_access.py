@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+import pytest
+
 from atalaia.clock import HeldClock
 from atalaia.desk.people.roles import SCOPES
 from atalaia.events.log import read_after
@@ -93,6 +95,15 @@ async def test_a_form_of_another_site_does_nothing(site: Site) -> None:
         assert out.status == 200
     async with browser.http.get("/api/me") as me:
         assert me.status == 401
+
+
+async def test_a_one_time_link_is_not_in_the_log(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = await site.parts.people.first_link()
+    async with site.client(Accept="text/html").get(f"/welcome/{secret}") as page:
+        assert page.headers.getall("Referrer-Policy") == ["no-referrer"]
+    said = capsys.readouterr()
+    assert "/welcome/" in said.out + said.err
+    assert str(secret) not in said.out + said.err
 
 
 async def test_another_site_cannot_sign_a_browser_in(site: Site) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock
-from atalaia.events.log import Source
+from atalaia.desk.alerts.fold import Alerts
+from atalaia.events.log import Source, read_event
 from atalaia.events.model import Event, Fact, Heard
 from atalaia.web.live import TICK_S, topics_of
 from tests.web.site import Site, running
@@ -177,6 +178,16 @@ async def test_a_stream_needs_topics_and_the_right_to_read(site: Site) -> None:
         assert nothing.status == 422
     async with (await site.api("calls:read")).get("/live?topics=calls") as wrong_scope:
         assert wrong_scope.status == 403
+
+
+async def test_the_word_of_the_hubs_health_follows_by_itself(site: Site) -> None:
+    async with looking(await site.api(), "health", **{"Accept-Language": "en"}) as stream:
+        [alert] = await site.parts.log.put_facts("test", [Fact("alert.raised", "disk", 0, {"title": "Full"})])
+        await site.parts.store.write(lambda tx: Alerts().apply(tx, [read_event(tx, alert.seq)]))
+        await site.app.state.health_service.look()
+        [message] = await stream.of("health")
+    assert 'id="health"' in json.loads(message.data)["html"]
+    assert "Attention" in json.loads(message.data)["html"]
 
 
 def test_every_fact_of_the_catalogue_stirs_something_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -56,6 +57,7 @@ async def change_me(
         "density": density if density in render.DENSITIES else "",
     }
     await parts_of(request).people.set_profile(person.id, wanted)
+    request.state.person = replace(person, language=wanted["language"])  # said in the new language
     answer = flash.done(request, "/settings/me", N_("Saved."))
     for name in (render.COOKIE_LANGUAGE, render.COOKIE_THEME, render.COOKIE_DENSITY):
         render.set_preference(answer, request, name, "")  # what this device said before gives way

@@ -61,7 +61,6 @@ async def sign_out(request: Request) -> Response:
         await parts_of(request).sessions.sign_out(who.session, address=who.address)
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(COOKIE, path="/")
-    answer.headers["Clear-Site-Data"] = '"cache"'
     return answer
 
 
