@@ -126,7 +126,8 @@ class Door:
         say = log.debug if scope["path"].startswith(("/health", "/metrics", "/live")) else log.info
         say(
             "request", id=answer.id, method=scope["method"], path=shown_path(scope["path"]),
-            status=answer.status or 500, took_ms=took_ms, by=f"{who.kind}:{who.id}", address=scope["state"].get("address", ""),
+            status=answer.status or 500, took_ms=took_ms, by=f"{who.kind}:{who.id}",
+            address=scope["state"].get("address", ""),
         )  # fmt: skip
 
 
