@@ -30,7 +30,7 @@ from atalaia.errors import StoreUnavailable
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
 from atalaia.store.bulk import insert_rows
-from atalaia.store.store import Store
+from atalaia.store.store import Store, serialise
 from atalaia.store.tables import attempts
 
 RETRY_S = 1.0
@@ -135,6 +135,8 @@ class Recorder:
 
 def write_batch(tx: Connection, ambient: Ambient, batch: _Batch) -> list[Lane]:
     """Write what belongs to lanes that are still ours; answer the lanes that are not."""
+    if batch.facts or any(one.facts for one in batch.results):
+        serialise(tx)  # before any row is locked: others lock the log first and then the same rows
     lanes = {r.lane.lease: r.lane for r in batch.results}
     lanes |= {lane.lease: lane for lane, _ in batch.lanes.values()}
     lost = {lane.lease for lane in _lost(tx, list(lanes.values()))}

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, text, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
+from atalaia.deliveries import told
 from atalaia.deliveries.filter import client_of, first_words
 from atalaia.deliveries.formats import Format
 from atalaia.deliveries.subscription import (
@@ -20,7 +21,8 @@ from atalaia.deliveries.subscription import (
     newest_version,
     touch_lanes,
 )
-from atalaia.events.model import Event
+from atalaia.events.log import append_facts
+from atalaia.events.model import Event, Fact
 from atalaia.store.bell import DELIVERIES
 from atalaia.store.bulk import allocate, insert_rows
 from atalaia.store.store import ring_after, serialise
@@ -192,10 +194,26 @@ def insert_deliveries(
     ]  # fmt: skip
     insert_rows(tx, deliveries, COLUMNS, rows)
     ensure_lanes(tx, {(one.id, to.destination) for one, _, to in meant}.difference(made))
-    for lane in {(one.id, to.destination) for one, _, to in meant if to.error}:
-        touch_lanes(tx, *lane)  # the owner must learn that the key is blocked
+    _tell_unmade(tx, ambient, first, meant, now)
     ring_after(tx, DELIVERIES)
     return len(rows)
+
+
+def _tell_unmade(
+    tx: Connection,
+    ambient: Ambient,
+    first: int,
+    meant: Sequence[tuple[Subscription, Event, Addressed]],
+    now: int,
+) -> None:
+    """Tell of deliveries that are dead from the start; their lanes must learn that a key is blocked."""
+    facts: list[Fact] = []
+    for offset, (one, event, to) in enumerate(meant):
+        if to.error:
+            about = {"seq": event.seq, "type": event.type, "key": event.key, "attempts": 0, "error": to.error}
+            facts += told.delivery_dead(one, to.destination, now, delivery=first + offset, about=about)
+            touch_lanes(tx, one.id, to.destination)
+    append_facts(tx, ambient, told.PRODUCER, facts)
 
 
 _NEW_LANE = text(

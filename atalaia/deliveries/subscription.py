@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, select, text, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
+from atalaia.deliveries import told
 from atalaia.deliveries.fields import (
     choice_field,
     expect_names,
@@ -23,7 +24,8 @@ from atalaia.deliveries.signing import check_secret, new_secret
 from atalaia.deliveries.targets.settings import check_target
 from atalaia.deliveries.targets.target import Secrets
 from atalaia.errors import ConfigError
-from atalaia.events.log import head
+from atalaia.events.log import append_facts, head
+from atalaia.events.model import Fact
 from atalaia.store.bell import DELIVERIES
 from atalaia.store.store import ring_after, serialise
 from atalaia.store.tables import deliveries, lanes, subscriptions
@@ -231,17 +233,25 @@ def delete_subscription(tx: Connection, ambient: Ambient, id: str) -> int:
     serialise(tx)
     _get(tx, id)
     now = to_ms(ambient.clock.now())
-    tx.execute(
-        update(subscriptions)
-        .where(subscriptions.c.id == id)
-        .values(deleted_ms=now, secrets="", **_mark(tx, now))
-    )
+    gone = {"deleted_ms": now, "secrets": "", **_mark(tx, now)}
+    tx.execute(update(subscriptions).where(subscriptions.c.id == id).values(gone))
+    append_facts(tx, ambient, told.PRODUCER, _settled_alerts(tx, id, now))
     tx.execute(delete(lanes).where(lanes.c.subscription == id))
     stopped = update(deliveries).where(
         deliveries.c.subscription == id, deliveries.c.state.in_((*_OPEN, "dead"))
     )
     said = "The subscription was deleted."
     return tx.execute(stopped.values(state="cancelled", done_ms=now, next_ms=None, error=said)).rowcount
+
+
+def _settled_alerts(tx: Connection, id: str, now: int) -> list[Fact]:
+    """Answer the ends of the alerts about a subscription: with it goes what they are about."""
+    down = select(lanes.c.destination).where(lanes.c.subscription == id, lanes.c.circuit == "open")
+    causes = [told.target_cause(id, row.destination) for row in tx.execute(down)]
+    dead = select(deliveries.c.id).where(deliveries.c.subscription == id, deliveries.c.state == "dead")
+    if tx.execute(dead.limit(1)).first() is not None:
+        causes.append(told.dead_cause(id))
+    return [told.alert_resolved(cause, now) for cause in causes]
 
 
 def rotate_secret(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atalaia.clock import rfc3339
-from atalaia.deliveries.subscription import Subscription
 from atalaia.events.model import Fact
+
+if TYPE_CHECKING:
+    from atalaia.deliveries.subscription import Subscription
 
 PRODUCER = "deliveries"
 
@@ -75,7 +77,7 @@ def delivery_dead(
         todo += " Later events of the same key wait until you do."
     data = {**_about(subscription, destination), "delivery": delivery, **about}
     return [
-        Fact("delivery.dead", f"{subscription.id}:{destination}", now_ms, data, dedupe=None),
+        Fact("delivery.dead", f"{subscription.id}:{destination}", now_ms, data),
         alert_raised(
             dead_cause(subscription.id), known, now_ms, known=known, evidence=dict(about), todo=todo
         ),

@@ -281,6 +281,7 @@ async def test_a_deleted_subscription_cancels_what_is_on_its_way(scripted: Hub, 
     )
 
     assert stopped == 2
+    assert await scripted.facts("alert.%") == ["alert.raised", "alert.resolved"]
     await scripted.until(lambda: not scripted.dispatcher.lanes)
     assert await scripted.states() == {"cancelled": 2}
 
@@ -346,6 +347,8 @@ async def test_a_message_that_cannot_be_made_is_dead_and_loud(scripted: Hub, scr
     rows = await scripted.rows("select key, state, error from deliveries order by id")
     assert [(row.key, row.state) for row in rows] == [("broken-1", "dead"), ("c1-1", "delivered")]
     assert "KeyError" in rows[0].error
+    assert await scripted.facts("delivery.dead") == ["delivery.dead"]
+    assert await scripted.facts("alert.%") == ["alert.raised"]
 
 
 async def test_a_delivery_whose_event_is_gone_is_cancelled_with_the_reason(scripted: Hub, script: Script):

@@ -42,6 +42,11 @@ class Targets:
             case other:
                 raise ConfigError(f"target.kind holds {str(other)[:40]!r}. Write webhook or amqp.")
 
+    def check(self, config: Mapping[str, Any]) -> None:
+        """Refuse a target that we would never dial, before it is kept. Errors: `ConfigError`."""
+        if config.get("kind") == "webhook":
+            self.guard.check_url(str(config.get("url", "")))
+
     async def close(self) -> None:
         """Close every connection of every target."""
         await self._webhooks.close()
