@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.peers.ground import SHARED, Ground, end_family, is_running, missing, run
+from tests.peers.ground import SHARED, Ground, end_family, is_running, missing, run, wait_until
 
 UP = SHARED / "asterisk" / "asterisk-up"
 CALL = SHARED / "asterisk" / "call"
@@ -156,9 +156,13 @@ class Asterisk:
         self.resume()
         if self.pid is None:
             self.start()
-        elif "0 active channels" not in self.cli("core show channels count"):
+        elif not self._is_quiet():
             self.cli("channel request hangup all")
+            wait_until(self._is_quiet, 30, "the end of all channels")
         self.outgoing_dir.mkdir(exist_ok=True)
+
+    def _is_quiet(self) -> bool:
+        return self.cli("core show channels count").startswith("0 active channels")
 
     def end_calls(self) -> None:
         for running in self._calls:

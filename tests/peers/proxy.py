@@ -97,10 +97,10 @@ class TcpProxy:
 
     async def close(self) -> None:
         self._server.close()
+        self.resume()
         self.cut()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:  # they end by themselves; cancelled, each would complain in asyncio's own callback
+            await asyncio.wait(list(self._tasks), timeout=5)
         await self._server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
