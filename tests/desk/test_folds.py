@@ -1,0 +1,92 @@
+"""However the facts are cut into batches and repeated, the tables end the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, create_engine, select
+
+from atalaia.desk.alerts.fold import Alerts
+from atalaia.desk.calls.fold import Calls
+from atalaia.desk.endpoints.fold import Endpoints
+from atalaia.events.gaps import Gaps
+from atalaia.events.model import Event
+from atalaia.store.tables import alerts, calls, endpoints, gaps, metadata
+
+FOLDS = (Calls(), Endpoints(), Alerts(), Gaps())
+TABLES = (calls, endpoints, alerts, gaps)
+
+_numbers = st.integers(0, 2).map(str)
+_texts = st.sampled_from(["", "a", "x" * 300, None, 7])
+_facts = st.one_of(
+    st.tuples(
+        st.sampled_from(["call.opened", "call.answered", "call.ended"]),
+        _numbers,
+        st.fixed_dictionaries(
+            {"origin": _texts, "client": _texts, "outcome": st.sampled_from(["closed", "unanswered"])}
+        ),
+    ),
+    st.tuples(
+        st.sampled_from(["endpoint.status_changed", "endpoint.address_seen"]),
+        _numbers,
+        st.fixed_dictionaries({"status": st.sampled_from(["online", "offline"]), "address": _texts}),
+    ),
+    st.tuples(
+        st.sampled_from(["alert.raised", "alert.resolved"]),
+        _numbers,
+        st.fixed_dictionaries({"title": _texts}),
+    ),
+    st.tuples(st.just("gap.opened"), _numbers, st.just({"cause": "cut", "planes": ["socket"]})),
+    st.tuples(
+        st.just("gap.closed"), _numbers, st.fixed_dictionaries({"lost": st.sampled_from(["no", "unknown"])})
+    ),
+)
+
+
+def to_events(facts: Iterable[tuple[str, str, dict[str, Any]]]) -> list[Event]:
+    return [
+        Event(
+            n, f"id{n}", "fact", kind, key, "c1", 1000 * n, 1000 * n, None, False, orjson.dumps(data).decode()
+        )
+        for n, (kind, key, data) in enumerate(facts, 1)
+    ]
+
+
+def fold(tx: Connection, events: list[Event]) -> None:
+    for one in FOLDS:
+        wanted = [event for event in events if event.type in one.types]
+        if wanted:
+            one.apply(tx, wanted)
+
+
+def tables(tx: Connection) -> list[Any]:
+    return [
+        [tuple(row) for row in tx.execute(select(table).order_by(*table.primary_key.columns))]
+        for table in TABLES
+    ]
+
+
+@given(st.lists(_facts, max_size=25), st.lists(st.integers(0, 25), max_size=6), st.data())
+@settings(deadline=None)
+def test_batches_and_repeats_change_nothing(facts: list[Any], cuts: list[int], data: st.DataObject) -> None:
+    events = to_events(facts)
+    engine = create_engine("sqlite://")
+    with engine.connect() as tx:
+        metadata.create_all(tx)
+        for event in events:
+            fold(tx, [event])
+        one_by_one = tables(tx)
+        for one in FOLDS:
+            one.reset(tx)
+        assert tables(tx) == [[] for _ in TABLES]
+        edges = sorted({0, *(cut for cut in cuts if cut < len(events)), len(events)})
+        for start, end in pairwise(edges):
+            again = data.draw(st.integers(0, start))  # a crash folds a batch, or more, once again
+            fold(tx, events[again:end])
+        assert tables(tx) == one_by_one
+    engine.dispose()
