@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from atalaia.ambient import Ambient
 from atalaia.deliveries.formats import Outgoing
 from atalaia.deliveries.guard import Guard, Refusal
-from atalaia.deliveries.targets.http1 import Info, Resolve
 from atalaia.deliveries.targets.target import Attempt, Forbidden, Secrets, Unreachable
 from atalaia.deliveries.targets.webhook import WebhookPool, WebhookTarget
 from atalaia.errors import ConfigError, Refused, UpstreamError
@@ -134,8 +136,11 @@ async def sink() -> AsyncIterator[Sink]:
     await sink.stop()
 
 
-async def _send(url: str, guard: Guard, resolve: Resolve | None = None) -> UpstreamError | None:
-    pool = WebhookPool(guard, Ambient(), resolve)
+async def _send(url: str, guard: Guard, resolver: AbstractResolver | None = None) -> UpstreamError | None:
+    pool = WebhookPool(guard, Ambient())
+    if resolver is not None:
+        connector: Any = pool.session.connector
+        connector._resolver = resolver
     target = WebhookTarget(pool, {"url": url, "timeout_s": 5}, Secrets())
     try:
         await target.send("", Outgoing("", "id-1", b"{}"), Attempt(1, 1, 1, "a.b", "k", 0))
@@ -154,18 +159,20 @@ async def test_no_spelling_of_a_private_host_reaches_the_sink(host: str, sink: S
     assert sink.connections == 0
 
 
-class Rebinding:
-    """A resolver whose answers change: the next address at each look, the last one for ever."""
+class Rebinding(AbstractResolver):
+    """Answers a public address first and the sink's ever after."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
         self.asked = 0
 
-    async def __call__(self, host: str, port: int) -> list[Info]:
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
         self.asked += 1
         address = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        return [(family, socket.SOCK_STREAM, 6, "", (address, port))]
+        kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+        return [ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=0)]
+
+    async def close(self) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -220,3 +227,10 @@ async def test_proxy_variables_of_the_environment_are_not_read(sink: Sink, monke
 async def test_an_allowed_name_may_lead_inside(sink: Sink):
     assert await _send(f"http://localhost:{sink.port}/", Guard([f"localhost:{sink.port}"])) is None
     assert sink.connections == 1
+
+
+def test_the_library_still_asks_us_for_each_socket():
+    """The guard stands on `socket_factory`; an `aiohttp` without it must not go unseen."""
+    assert "socket_factory" in (aiohttp.TCPConnector.__init__.__doc__ or "") or (
+        "socket_factory" in aiohttp.TCPConnector.__init__.__code__.co_varnames
+    )

@@ -281,8 +281,8 @@ async def test_every_way_to_end_an_answer_is_understood(world: World, parts: lis
         ([b""], "closed the connection without an answer"),
         ([b"SSH-2.0-OpenSSH_9.2\r\n"], "is not HTTP/1.1"),
         ([b"\x00\xff" * 100], "is not HTTP/1.1"),
-        ([b"HTTP/1.1 200 OK\r\nx: " + b"y" * 400_000], "too long a head"),
-        ([b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 50_000], "too long a head"),
+        ([b"HTTP/1.1 200 OK\r\nx: " + b"y" * 400_000], "its head is too long"),
+        ([b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 50_000], "its head is too long"),
         ([b"HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"], ""),
     ],
 )
@@ -295,9 +295,7 @@ async def test_an_answer_that_is_none_is_a_failure_of_this_attempt(
         assert said in str(error)
 
 
-@pytest.mark.parametrize(
-    "more", [b"HTTP/1.1 500 Smuggled\r\ncontent-length: 0\r\n\r\n", b"HTTP/1.1 50", b"\0"]
-)
+@pytest.mark.parametrize("more", [b"HTTP/1.1 500 Smuggled\r\ncontent-length: 0\r\n\r\n", b"HTTP/1.1 50"])
 async def test_what_comes_unasked_after_an_answer_ends_the_connection(world: World, more: bytes):
     """A second answer in the same breath must not become the answer to the next request."""
     twice = b"HTTP/1.1 204 No Content\r\n\r\n" + more
