@@ -6,7 +6,29 @@ import re
 
 import pytest
 
+from atalaia.web.pages.settings import browser
 from tests.web.site import PASSWORD, Site
+
+
+@pytest.mark.parametrize(
+    ("agent", "shown"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox 140 · Linux"),
+        (
+            "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/139.0 Mobile Safari/537.36",
+            "Chrome 139 · Android",
+        ),
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/139.0 Safari/537.36 Edg/139.0", "Edge 139 · Windows"),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1",
+            "Safari 18 · iPhone",
+        ),
+        ("curl/8", ""),
+    ],
+)
+def test_a_browser_is_named_as_people_name_it(agent: str, shown: str) -> None:
+    assert browser(agent) == shown
+
 
 PAGES = ("/settings/me", "/settings/people", "/settings/tokens", "/settings/hub")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -127,7 +128,8 @@ async def _draw_me(request: Request, who: Who, *, errors: dict[str, str] | None 
     here = who.session.hash if who.session else ""
 
     def read(tx: Connection) -> list[dict[str, Any]]:
-        return [{**one, "here": one["hash"] == here} for one in rows.sessions_of(tx, person.id, now)]
+        found = rows.sessions_of(tx, person.id, now)
+        return [{**one, "here": one["hash"] == here, "browser": browser(one["agent"])} for one in found]
 
     return render.page(
         request, "settings/me.html", status_code=422 if errors else 200, may=who.may, here="me",
@@ -153,6 +155,21 @@ def translated(request: Request, errors: dict[str, str] | None) -> dict[str, str
     """Answer what is wrong with each field in the person's language."""
     with i18n.drawing(render.view_of(request)):
         return {field: i18n.gettext(text) for field, text in (errors or {}).items()}
+
+
+def browser(agent: str) -> str:
+    """Answer browser and system in a User-Agent, as in `Firefox 140 · Linux`; "" when it says neither."""
+    names = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Version": "Safari"}
+    found = [f"{names[one]} {match[1]}" for one in names if (match := re.search(rf"{one}/(\d+)", agent))]
+    systems = {
+        "Android": "Android",
+        "iPhone": "iPhone",
+        "iPad": "iPad",
+        "Windows": "Windows",
+        "Mac OS": "macOS",
+    }
+    system = next((name for mark, name in {**systems, "Linux": "Linux"}.items() if mark in agent), "")
+    return " · ".join([*found[:1], *([system] if system else [])])
 
 
 def _person(who: Who) -> Any:
