@@ -224,7 +224,8 @@ def _refuse_postgresql(settings: Settings, what: str) -> None:
     if not url:
         return
     parts = make_url(url)
-    where = f"--host {parts.host or 'localhost'} --username {parts.username or 'atalaia'}"
+    port = f" --port {parts.port}" if parts.port else ""
+    where = f"--host {parts.host or 'localhost'}{port} --username {parts.username or 'atalaia'}"
     how = (
         f"pg_dump --format=custom --file=atalaia.dump {where} {parts.database}"
         if what == "backup"

@@ -96,6 +96,9 @@ def _folder(settings: Settings) -> Iterator[Finding]:
 
 def _key(settings: Settings) -> Iterator[Finding]:
     path = settings.key_path
+    if settings.keys.get_secret_value():
+        yield Finding("keys", True, "given by the setting `keys`")
+        return
     if not path.exists():
         yield Finding("key file", True, f"{path} is made at the first start")
         return

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import orjson
 import typer
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from atalaia.ambient import Ambient
 from atalaia.cli.common import (
@@ -42,6 +42,7 @@ from atalaia.desk.calls.fold import Calls
 from atalaia.desk.endpoints.fold import Endpoints
 from atalaia.desk.system.queries import list_parked
 from atalaia.errors import ConfigError
+from atalaia.events.export import line
 from atalaia.events.gaps import Gaps
 from atalaia.events.log import append_facts, head
 from atalaia.events.model import Event, Fact
@@ -52,7 +53,6 @@ from atalaia.redact import Redactor
 from atalaia.store.bell import LOG
 from atalaia.store.store import Store, ring_after
 from atalaia.store.tables import parked
-from atalaia.web.api.events import line
 
 app = typer.Typer(help="The event log.", no_args_is_help=True)
 
@@ -173,7 +173,7 @@ def export(
         out = to.open("wb") if to else sys.stdout.buffer
         try:
             async for page in _pages(store, wanted, after):
-                lines = [text for event in page if (text := write(event, redactor))]
+                lines = [text for event in page if (text := write(event, redactor.json))]
                 out.write(b"".join(lines))
                 count += len(lines)
                 _progress(count, len(lines), to)
@@ -232,12 +232,13 @@ def retry(
 
     def work(tx: Connection) -> int:
         mine = (parked.c.reaction == reaction, parked.c.state == "parked")
-        count = tx.execute(update(parked).where(*mine).values(state="again")).rowcount
-        if count:
-            told = Fact("reaction.retried", reaction, now_ms(), {"count": count, "by": BY.as_data()})
-            append_facts(tx, ambient, "cli", [told])
+        seqs = list(tx.scalars(select(parked.c.seq).where(*mine).order_by(parked.c.seq)))
+        tx.execute(update(parked).where(*mine).values(state="again"))
+        now, by = now_ms(), BY.as_data()
+        told = [Fact("reaction.retried", reaction, now, {"seq": seq, "by": by}) for seq in seqs]
+        append_facts(tx, ambient, "cli", told)
         ring_after(tx, LOG)
-        return count
+        return len(seqs)
 
     count = with_store(settings, lambda store: store.write(work))
     say(f"{count} events are tried again.")
@@ -312,12 +313,12 @@ async def _pages(store: Store, wanted: EventFilter, after: int) -> AsyncIterator
         next_seq = page.next_seq
 
 
-def capture_line(event: Event, redactor: Redactor) -> bytes:
+def capture_line(event: Event, redact: Callable[[str], str]) -> bytes:
     """Answer one line of a capture, b"" for what is none of the upstream's words."""
     connector, _, name = event.type.partition(".")
     if event.family != "heard" or connector != "asterisk" or name in ("directory", "unreadable"):
         return b""
-    body = orjson.loads(redactor.json(event.body))
+    body = orjson.loads(redact(event.body))
     received = {"received": (event.occurred_ms if name in _READ_THEN else event.recorded_ms) / 1000}
     if name == "control":
         return orjson.dumps({**received, **body}) + b"\n"
@@ -335,7 +336,7 @@ def _progress(count: int, fresh: int, to: Path | None) -> None:
 
 def _show(events: list[Event], redactor: Redactor, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(b"".join(line(event, redactor) for event in events).decode())
+        sys.stdout.write(b"".join(line(event, redactor.json) for event in events).decode())
         sys.stdout.flush()
         return
     for event in events:

@@ -35,12 +35,12 @@ from atalaia.deliveries.queries import list_dead, list_views
 from atalaia.desk.alerts.queries import list_alerts
 from atalaia.desk.system.queries import list_cursors, list_parked, list_workers, sizes, store_bytes
 from atalaia.errors import AtalaiaError
+from atalaia.events.export import line
 from atalaia.events.gaps import list_gaps
 from atalaia.events.queries import EventFilter, counts, newest
 from atalaia.settings import Settings
 from atalaia.store.store import Store
 from atalaia.version import VERSION, git_sha
-from atalaia.web.api.events import line
 
 DAY_MS = 86_400_000
 
@@ -84,7 +84,7 @@ async def _look(store: Store, settings: Settings, events: int) -> dict[str, byte
     files = {f"{name}.json": _json(redactor.value(_plain(value))) for name, value in rows.items()}
     if events:
         page = await store.read(lambda tx: newest(tx, EventFilter(), limit=events))
-        files["events.jsonl"] = b"".join(line(event, redactor) for event in page.events[::-1])
+        files["events.jsonl"] = b"".join(line(event, redactor.json) for event in page.events[::-1])
     return files
 
 
