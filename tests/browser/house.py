@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+import structlog
 from fastapi import FastAPI
 from sqlalchemy import Connection, insert, select, update
 
@@ -78,6 +80,12 @@ def house(folder: Path) -> Iterator[House]:
         finally:
             ready.set()
 
+    structlog.configure(  # lines worth reading when a test fails, without pages of local variables
+        processors=[
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
     thread = threading.Thread(target=lambda: asyncio.run(live()), name="house")
     thread.start()
     ready.wait()
@@ -89,6 +97,7 @@ def house(folder: Path) -> Iterator[House]:
     finally:
         over.set()
         thread.join()
+        structlog.reset_defaults()
 
 
 @asynccontextmanager
@@ -177,6 +186,8 @@ def _subscribe(tx: Connection, hub: Hub, built: House, good: str, bad: str) -> N
 
 def _yesterday(tx: Connection, hub: Hub, world: World, connection: str) -> None:
     now = to_ms(hub.ambient.clock.now())
+    live = Fact("connection.live", connection, now - 2 * 24 * 60 * MINUTE_MS, {"name": "Portaria Norte"})
+    append_facts(tx, hub.ambient, "demo", [live], connection=connection)
     append_facts(tx, hub.ambient, "demo", history(world, "voip1", now, Random(3)), connection=connection)
     for number, (ago, length, lost) in enumerate(((900, 14, "no"), (410, 3, "unknown"), (95, 6, "unknown"))):
         start = now - ago * MINUTE_MS

@@ -1,4 +1,4 @@
-"""What all screens share: reading for a page, notices after an act, the badges of the rail."""
+"""What all screens share: reading for a page, and notices after an act."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection, text
 
 from atalaia.clock import to_ms
-from atalaia.desk.alerts.queries import count_open
 from atalaia.web import i18n, render
 from atalaia.web.access import require, who_of
 from atalaia.web.live import projections_gate
@@ -48,18 +47,16 @@ def now_ms(request: Request) -> int:
 async def look(request: Request, read: Callable[[Connection], T]) -> T:
     """Read for a page in one transaction, and note up to which event of the log the page is true.
 
-    The badges of the rail are counted along. What the page misses after that is told by the live stream.
+    What the page misses after that is told by the live stream.
     """
     parts = parts_of(request)
     gate = parts.gate or projections_gate
 
-    def work(tx: Connection) -> tuple[T, int, int]:
+    def work(tx: Connection) -> tuple[T, int]:
         after = gate(tx)
-        return read(tx), after, count_open(tx)
+        return read(tx), after
 
-    found, after, alerts = await parts.store.read(work)
-    request.state.live_after = after
-    request.state.counts = {"alerts": alerts}
+    found, request.state.live_after = await parts.store.read(work)
     return found
 
 

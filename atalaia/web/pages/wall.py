@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection
@@ -52,7 +53,7 @@ class PlaneLine:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One cell of the day: live, not hearing, or not there yet."""
+    """One cell of the day. state: live, lost, or unknown."""
 
     state: str
     from_ms: int
@@ -61,7 +62,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """One connection on the wall. state is a name of `states.SIGNS`; share: heard part of the last day."""
+    """One connection on the wall. state: a name of `states.SIGNS`.
+
+    share: heard part of what is known of the last day, None when nothing is.
+    """
 
     seen: ConnectionSeen
     kind: str
@@ -71,7 +75,7 @@ class Card:
     kinds: list[Kind] = field(default_factory=list[Kind])
     minutes: list[int] = field(default_factory=list[int])
     bars: list[Bar] = field(default_factory=list[Bar])
-    share: float = 1.0
+    share: float | None = None
     open_gaps: list[Gap] = field(default_factory=list[Gap])
     heard_ms: int | None = None
 
@@ -104,6 +108,7 @@ def card_of(
     heard = {name: line for name, line in rates.items() if name.startswith(f"{seen.connector}.") or passive}
     minutes = [sum(column) for column in zip(*heard.values(), strict=True)] or [0] * 60
     gaps = [] if passive else list_gaps(tx, connection=seen.id, limit=200)
+    spans = [] if passive else spans_of(_moves(tx, seen.id), gaps, now)
     return Card(
         seen=seen,
         kind=connector.title if connector else seen.connector,
@@ -112,8 +117,8 @@ def card_of(
         planes=planes_of(seen, connector.planes if connector else (), now),
         kinds=_kinds(heard, seen.connector),
         minutes=minutes,
-        bars=[] if passive else day_of(gaps, seen.created_ms, now, bars),
-        share=heard_share(gaps, seen.created_ms, now),
+        bars=[] if passive else day_of(spans, now, bars),
+        share=None if passive else heard_share(spans, now),
         open_gaps=[gap for gap in gaps if gap.closed_ms is None],
         heard_ms=_last_sent_in(tx, seen.id) if passive else seen.heard_ms,
     )
@@ -160,32 +165,62 @@ def _plane(seen: PlaneSeen | None, declared: Plane, on: bool, now: int) -> Plane
     )  # fmt: skip
 
 
-def day_of(gaps: Sequence[Gap], created_ms: int, now: int, count: int = BARS) -> list[Bar]:
-    """Answer the last day in `count` cells."""
-    length = DAY_MS // count
-    start = now - DAY_MS
+_MOVES = tuple(
+    f"connection.{name}"
+    for name in ("live", "suspect", "opening", "lost", "waiting", "needs_person", "stopped")
+)
+_MOVES_MAX = 300
+
+
+def _moves(tx: Connection, identity: str) -> list[tuple[int, str]]:
+    """Answer the changes of state, oldest first: when, and to which state."""
+    found = newest(tx, EventFilter("fact", _MOVES, key=identity), limit=_MOVES_MAX).events
+    return [(event.occurred_ms, event.type.partition(".")[2]) for event in reversed(found)]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time that was heard or not; what no span covers is not known."""
+
+    from_ms: int
+    to_ms: int
+    heard: bool
+
+
+def spans_of(moves: Sequence[tuple[int, str]], gaps: Sequence[Gap], now: int) -> list[Span]:
+    """Answer what was heard and what was not: while live, outside of gaps."""
+    spans: list[Span] = []
+    for place, (at, state) in enumerate(moves):
+        end = moves[place + 1][0] if place + 1 < len(moves) else now
+        if end > at:
+            spans.append(Span(at, end, state in ("live", "suspect")))
+    return spans + [Span(gap.from_ms, gap.to_ms or now, False) for gap in gaps]
+
+
+def day_of(spans: Sequence[Span], now: int, count: int = BARS) -> list[Bar]:
+    """Answer the last day in `count` cells; a cell with any deafness in it was not heard."""
+    length, start = DAY_MS // count, now - DAY_MS
     cells: list[Bar] = []
     for place in range(count):
         low, high = start + place * length, start + (place + 1) * length
-        touched = any(gap.from_ms < high and (gap.to_ms or now) > low for gap in gaps)
-        state = "stopped" if high <= created_ms else "lost" if touched else "live"
+        inside = {span.heard for span in spans if span.from_ms < high and span.to_ms > low}
+        state = "lost" if False in inside else "live" if inside else "unknown"
         cells.append(Bar(state, low, high))
     return cells
 
 
-def heard_share(gaps: Sequence[Gap], created_ms: int, now: int) -> float:
-    """Answer the part of the last day (or of its life) in which a connection was heard."""
-    start = max(now - DAY_MS, created_ms)
-    if now <= start:
-        return 1.0
-    spans = sorted((max(gap.from_ms, start), min(gap.to_ms or now, now)) for gap in gaps)
-    missed, upto = 0, start
-    for low, high in spans:
-        low = max(low, upto)
-        if high > low:
-            missed += high - low
-            upto = high
-    return 1 - missed / (now - start)
+def heard_share(spans: Sequence[Span], now: int) -> float | None:
+    """Answer the heard part of what is known of the last day."""
+    start = now - DAY_MS
+    edges = sorted(
+        {start, now, *(edge for span in spans for edge in (span.from_ms, span.to_ms) if start < edge < now)}
+    )
+    heard = known = 0
+    for low, high in pairwise(edges):
+        inside = {span.heard for span in spans if span.from_ms <= low and span.to_ms >= high}
+        known += high - low if inside else 0
+        heard += high - low if inside == {True} else 0
+    return heard / known if known else None
 
 
 def _kinds(rates: Mapping[str, list[int]], connector: str) -> list[Kind]:
@@ -231,12 +266,14 @@ def claim_text(plane: PlaneLine) -> str:
 
 def bars_label(card: Card) -> str:
     """Say what the cells of the day show."""
+    if card.share is None:
+        return gettext("nothing is known of the last 24 h")
     return gettext("heard %(share)s of the last 24 h") % {"share": percent(card.share, 1)}
 
 
 def bar_label(bar: Bar) -> str:
     """Say what one cell shows."""
-    words = {"live": N_("heard"), "lost": N_("not heard"), "stopped": N_("not set up yet")}
+    words = {"live": N_("heard"), "lost": N_("not heard"), "unknown": N_("unknown")}
     span = f"{moment_text(bar.from_ms, 'short')} – {moment_text(bar.to_ms, 'time')[:5]}"
     return f"{span}: {gettext(words[bar.state])}"
 

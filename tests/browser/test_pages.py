@@ -1,0 +1,89 @@
+"""Every page of the worlds, in a browser: readable by everybody, in both languages, themes and widths."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from tests.browser.looking import Visitor, english, picture, too_wide, violations
+
+PAGES = {
+    "now": "/",
+    "connections": "/connections",
+    "connection": "/connections/{connection}",
+    "connection-refused": "/connections/{refused}",
+    "connection-intake": "/connections/{intake}",
+    "connection-choose": "/connections/new",
+    "connection-new": "/connections/new?connector=asterisk",
+    "connection-edit": "/connections/{connection}/edit",
+    "calls": "/calls",
+    "calls-list": "/calls/list?range=24h",
+    "calls-nothing": "/calls/list?range=15m&q=999999999",
+    "phones": "/calls/phones",
+    "call-live": "/calls/{call}",
+    "call": "/calls/{closed}",
+    "events": "/events",
+    "events-facts": "/events?family=fact&type=call.*",
+    "event": "/events/{event}",
+    "deliveries": "/deliveries",
+    "subscription": "/deliveries/{good}",
+    "subscription-dead": "/deliveries/{bad}?state=dead",
+    "subscription-down": "/deliveries/{down}",
+    "delivery": "/deliveries/{bad}/{delivery}",
+    "subscription-new": "/deliveries/new",
+    "subscription-amqp": "/deliveries/new?kind=amqp",
+    "subscription-edit": "/deliveries/{good}/edit",
+    "alerts": "/alerts",
+    "alerts-resolved": "/alerts?state=resolved",
+    "system": "/system",
+    "search": "/search?q=112",
+    "search-nothing": "/search?q=nada+disso",
+}
+TABS = 3  # pages are looked at side by side, because most of the time is waiting
+LOOKS = [("pt_BR", "light", 1280), ("pt_BR", "dark", 390), ("en", "dark", 1280), ("en", "light", 390)]
+
+
+@pytest.mark.parametrize(("language", "theme", "width"), LOOKS)
+async def test_every_page_is_sound(
+    visitor: Visitor, language: str, theme: str, width: int, pytestconfig: pytest.Config
+):
+    # The words change little for axe: English is audited with --long, both themes and widths always.
+    audit = language == "pt_BR" or bool(pytestconfig.getoption("--long"))
+    look = {"language": language, "theme": theme, "width": width}
+    paths = list(PAGES.items())
+    shares = [_walk(visitor, dict(paths[place::TABS]), look, audit) for place in range(TABS)]
+    problems = [one for share in await asyncio.gather(*shares) for one in share]
+    assert problems == []
+
+
+async def _walk(visitor: Visitor, pages: dict[str, str], look: dict[str, Any], audit: bool) -> list[str]:
+    """Look at some pages one after the other; answers what is wrong with them."""
+    page = await visitor.enter(**look)
+    problems: list[str] = []
+    for name, path in pages.items():
+        await visitor.visit(page, path.format(**visitor.house.ids))
+        await picture(page, f"{name}-{look['language']}-{look['theme']}-{look['width']}")
+        found = await violations(page) if audit else []
+        wide = await too_wide(page)
+        found += [f"{wide} px too wide"] if wide > 0 else []
+        if look["language"] == "pt_BR":
+            found += [f"in English: {text}" for text in await english(page)]
+        problems += [f"{name}: {one}" for one in found]
+    return problems
+
+
+@pytest.mark.parametrize(
+    "path", ["/connections/nothing-there", "/calls/nothing-there", "/events/99999999", "/deliveries/none"]
+)
+async def test_what_is_not_there_says_so(visitor: Visitor, path: str):
+    page = await visitor.enter()
+    answer = await page.goto(visitor.house.url + path)
+    assert answer is not None
+    assert answer.status == 404
+    await page.get_by_text("O que aconteceu").wait_for()
+    assert visitor.complaints, "the browser itself tells of a 404"
+    assert all(re.search(r"404", one) for one in visitor.complaints)
+    visitor.complaints.clear()
