@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,9 +85,9 @@ class Place:
     async def _beside(self) -> Store:
         return await open_store(self.database_url, self.folder, exclusive=False)
 
-    def worker(self, name: str = "") -> Worker:
+    def worker(self, stable: Stable | None = None) -> Worker:
         """Answer a worker that is not started yet."""
-        self.workers.append(Worker(self, f"{name or 'worker'}-{len(self.workers)}"))
+        self.workers.append(Worker(self, f"worker-{len(self.workers)}", stable))
         return self.workers[-1]
 
     def logs(self) -> str:
@@ -111,6 +112,13 @@ class Furnisher:
         read = self._setup.read(connector, settings)
         return self._setup.create(tx, connector, name, read, by="journey").id
 
+    def subscribe(self, tx: Connection, given: Mapping[str, Any]) -> str:
+        """Make a subscription; answer its id."""
+        made = create_subscription(
+            tx, self._place.ambient, self._place.box, given, formats=self._place.formats
+        )
+        return made.subscription.id
+
     def webhook(self, tx: Connection, url: str, secret: str, **more: Any) -> str:
         """Subscribe a webhook; answer the subscription's id."""
         given = {
@@ -121,81 +129,62 @@ class Furnisher:
             "secrets": {"signing": [{"secret": secret}]},
             **more,
         }
-        made = create_subscription(
-            tx, self._place.ambient, self._place.box, given, formats=self._place.formats
-        )
-        return made.subscription.id
+        return self.subscribe(tx, given)
 
 
 class Worker:
     """One process. `url` answers while it runs; its log is in the place's folder."""
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, place: Place, name: str, stable: Stable | None = None) -> None:
         self.place, self.name = place, name
         self.url = ""
         self.sign_in = ""
+        self.pid = 0
         self.starts = 0
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        self._stable = stable
 
     @property
     def log(self) -> Path:
         return self.place.folder / f"{self.name}.log"
 
+    @property
+    def runs(self) -> bool:
+        return bool(self.pid) and is_running(self.pid)
+
     async def start(self, **environment: str) -> Worker:
         """Start it and wait until it serves."""
         told = self.spawn(environment)
-        line = await asyncio.to_thread(self._first_line, told)
-        said = json.loads(line)
+        await asyncio.to_thread(self._wait_for_start, told)
+        if b"\n" not in told.read_bytes():
+            pytest.fail(f"{self.name} ended: {self.log.read_text()[-3000:]}", pytrace=False)
+        said = json.loads(told.read_text().splitlines()[0])
         self.url, self.sign_in = said["url"], said["sign_in"]
         return self
+
+    def _wait_for_start(self, told: Path) -> None:
+        """Wait for the line that says where it is, or for its end."""
+        wait_until(
+            lambda: b"\n" in told.read_bytes() or not self.runs, START_WITHIN_S, f"the start of {self.name}"
+        )
 
     def spawn(self, environment: Mapping[str, str] | None = None) -> Path:
         """Start the process without waiting; answer the file to which it says where it is."""
         self.starts += 1
+        self.url = ""
         told = self.place.folder / f"{self.name}.{self.starts}.out"
-        words = [sys.executable, "-m", "atalaia", "up", "--json", "--port", "0"]
-        words += ["--data-dir", str(self.place.folder)]
+        words = ["up", "--json", "--port", "0", "--data-dir", str(self.place.folder)]
         if self.place.database_url:
             words += ["--database-url", self.place.database_url]
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("ATALAIA_")}
         allowed = ",".join(self.place.settings.allow_private_targets)
-        with open(told, "wb") as out, open(self.log, "ab") as log:
-            self._process = subprocess.Popen(
-                words,
-                cwd=ROOT,
-                env={**inherited, "ATALAIA_ALLOW_PRIVATE_TARGETS": allowed, **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=log,
-                start_new_session=True,
-            )
+        more = {"ATALAIA_ALLOW_PRIVATE_TARGETS": allowed, **(environment or {})}
+        self.pid = (self._stable or _launch)(words, told, self.log, more)
         return told
-
-    def _first_line(self, told: Path) -> str:
-        """Wait for the line that says where it is, or for its end."""
-        wait_until(
-            lambda: b"\n" in told.read_bytes() or self.ended is not None,
-            START_WITHIN_S, f"the start of {self.name}",
-        )  # fmt: skip
-        if b"\n" not in told.read_bytes():
-            pytest.fail(f"{self.name} ended with {self.ended}: {self.log.read_text()[-3000:]}", pytrace=False)
-        return told.read_text().splitlines()[0]
-
-    @property
-    def ended(self) -> int | None:
-        """Answer its exit status, None while it runs."""
-        return self._process.poll() if self._process else None
 
     def kill(self) -> None:
         """SIGKILL: nothing is handed back, nothing is finished."""
-        if self._process is not None and self._process.poll() is None:
-            end_family(self._process.pid)
-            self._process.wait(30)
+        if self.runs:
+            end_family(self.pid)
+            wait_until(lambda: not self.runs, 30, f"the end of {self.name}")
 
     def pause(self) -> None:
         """SIGSTOP: it sleeps without knowing."""
@@ -206,6 +195,52 @@ class Worker:
 
     async def stop(self) -> None:
         """SIGTERM, and wait for its orderly end."""
-        if self._process is not None and is_running(self._process.pid):
-            os.kill(self._process.pid, signal.SIGTERM)
-            await asyncio.to_thread(self._process.wait, 30)
+        if self.runs:
+            os.kill(self.pid, signal.SIGTERM)
+            await asyncio.to_thread(wait_until, lambda: not self.runs, 30, f"the end of {self.name}")
+
+
+def _launch(words: Sequence[str], told: Path, log: Path, environment: Mapping[str, str]) -> int:
+    """Start the program in the ordinary way."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("ATALAIA_")}
+    with open(told, "wb") as out, open(log, "ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "atalaia", *words],
+            cwd=ROOT,
+            env={**inherited, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=errors,
+            start_new_session=True,
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # nobody else asks for its status
+    return process.pid
+
+
+class Stable:
+    """Keeps a process that has loaded the program and forks workers, for tests that start hundreds.
+
+    A worker of the stable is the same program from its first line on; only loading its modules is left out.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.journeys.stable"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __call__(self, words: Sequence[str], told: Path, log: Path, environment: Mapping[str, str]) -> int:
+        assert self._process.stdin and self._process.stdout
+        told.touch()
+        asked = {"words": list(words), "out": str(told), "log": str(log), "environment": dict(environment)}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        end_family(self._process.pid)
+        self._process.communicate(timeout=30)
