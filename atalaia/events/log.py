@@ -195,35 +195,57 @@ def append_facts(
 
     producer: names the reaction or part; its facts' `dedupe` values are unique within it.
     """
-    wanted = [one if isinstance(one, EncodedFact) else encode(one) for one in facts]
+    return append_facts_of(
+        tx,
+        ambient,
+        producer,
+        [(connection, one if isinstance(one, EncodedFact) else encode(one)) for one in facts],
+        epoch=epoch,
+    )
+
+
+def append_facts_of(
+    tx: Connection,
+    ambient: Ambient,
+    producer: str,
+    wanted: Sequence[tuple[str, EncodedFact]],
+    *,
+    epoch: int = 0,
+) -> list[Appended]:
+    """Append facts of several connections, given as (connection, fact), in this order; see `append_facts`."""
     if not wanted:
         return []
     serialise(tx)
-    scope = f"{FACT_SCOPE}{producer}:{connection}"
     batch = _Batch(to_ms(ambient.clock.now()))
-    known = seen(tx, [(scope, fit(one.fact.dedupe, _DEDUPE)) for one in wanted if one.fact.dedupe])
+    marks = [_mark(producer, connection, one.fact) for connection, one in wanted]
+    known = seen(tx, [mark for mark in marks if mark is not None])
     first = allocate(tx, "events", len(wanted))
     answers: list[Appended] = []
-    for fact, body in ((one.fact, one.body) for one in wanted):
-        dedupe = fit(fact.dedupe, _DEDUPE) if fact.dedupe else None
-        if dedupe is not None and (before := known.get((scope, dedupe))) is not None:
+    for (connection, one), mark in zip(wanted, marks, strict=True):
+        fact = one.fact
+        if mark is not None and (before := known.get(mark)) is not None:
             answers.append(Appended(before, duplicate=True))
             continue
         seq = first + len(batch.rows)
-        if dedupe is not None:
-            known[scope, dedupe] = seq
-            batch.seen.append((scope, dedupe, seq, batch.now_ms))
+        if mark is not None:
+            known[mark] = seq
+            batch.seen.append((*mark, seq, batch.now_ms))
         kind = fit(fact.type, _TYPE)
         batch.counts[connection, kind, "kept"] += 1
         batch.rows.append(
             (
                 seq, ambient.ids.new(), FACT, kind, fit(fact.key, _KEY), connection,
-                fit_ms(fact.occurred_ms), batch.now_ms, fact.cause_seq, epoch, fact.late, body,
+                fit_ms(fact.occurred_ms), batch.now_ms, fact.cause_seq, epoch, fact.late, one.body,
             )
         )  # fmt: skip
         answers.append(Appended(seq))
     _write_batch(tx, batch)
     return answers
+
+
+def _mark(producer: str, connection: str, fact: Fact) -> tuple[str, str] | None:
+    """Answer by which scope and mark a fact is known again."""
+    return (f"{FACT_SCOPE}{producer}:{connection}", fit(fact.dedupe, _DEDUPE)) if fact.dedupe else None
 
 
 def _write_batch(tx: Connection, batch: _Batch) -> None:

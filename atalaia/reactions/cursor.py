@@ -15,6 +15,7 @@ from atalaia.events.log import head, read_after, read_event
 from atalaia.events.model import Event
 from atalaia.store.leases import Lease, check
 from atalaia.store.tables import cursors, parked
+from atalaia.store.upsert import insert_new
 
 log = structlog.get_logger(__name__)
 
@@ -66,9 +67,8 @@ def save_cursor(
     here = (cursors.c.reaction == reaction, cursors.c.seq == before)
     if tx.execute(update(cursors).where(*here).values(row)).rowcount:
         return
-    if before or tx.scalar(select(cursors.c.seq).where(cursors.c.reaction == reaction)) is not None:
+    if before or not insert_new(tx, cursors, row):
         raise Moved(f"The cursor of {reaction} is not at {before} any more.")
-    tx.execute(insert(cursors).values(row))
 
 
 def park(tx: Connection, reaction: str, event: Event, error: BaseException, now_ms: int) -> None:

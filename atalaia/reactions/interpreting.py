@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.events.fit import dump_json, fit, load_json
-from atalaia.events.log import EncodedFact, append_facts, encode
+from atalaia.events.log import EncodedFact, append_facts_of, encode
 from atalaia.events.model import Event
 from atalaia.reactions.cursor import (
     Again,
@@ -49,7 +49,7 @@ class _Mind:
 class _Outcome:
     """What one page gave; everything in it is encoded, so that writing it cannot meet bad values."""
 
-    facts: dict[str, list[EncodedFact]] = field(default_factory=dict[str, list[EncodedFact]])
+    facts: list[tuple[str, EncodedFact]] = field(default_factory=list[tuple[str, EncodedFact]])
     memory: dict[tuple[str, str], _Saved] = field(default_factory=dict[tuple[str, str], _Saved])
     bad: list[tuple[Event, Exception]] = field(default_factory=list[tuple[Event, Exception]])
     settled: list[tuple[int, Exception | None]] = field(default_factory=list[tuple[int, Exception | None]])
@@ -142,16 +142,14 @@ class Interpreting:
             mind.memory.revert()
             return error
         outcome.memory.update({(event.connection, key): change for key, change in saved.items()})
-        if facts:
-            outcome.facts.setdefault(event.connection, []).extend(facts)
+        outcome.facts.extend((event.connection, fact) for fact in facts)
         return None
 
     def _commit(self, tx: Connection, cursor: int, page: Page, outcome: _Outcome) -> None:
         now = to_ms(self._ambient.clock.now())
         save_cursor(tx, self.name, page.upto, self._lease, now, before=cursor)
         epoch = self._lease.epoch if self._lease else 0
-        for connection, facts in outcome.facts.items():
-            append_facts(tx, self._ambient, self.name, facts, connection=connection, epoch=epoch)
+        append_facts_of(tx, self._ambient, self.name, outcome.facts, epoch=epoch)
         for event, error in outcome.bad:
             park(tx, self.name, event, error, now)
         for identity, error in outcome.settled:

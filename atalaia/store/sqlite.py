@@ -156,7 +156,7 @@ def _commit(tx: Connection, batch: list[_Unit]) -> set[str]:
 def _run_unit(tx: Connection, unit: _Unit, *, alone: bool) -> None:
     """Run one unit so that its failure undoes only itself; alone, the transaction itself does that."""
     if alone:
-        unit.result = unit.work(tx)
+        _run_alone(tx, unit)
         return
     nested = tx.begin_nested()
     try:
@@ -167,6 +167,16 @@ def _run_unit(tx: Connection, unit: _Unit, *, alone: bool) -> None:
             raise  # disk full, file gone: nobody in this batch was served
         nested.rollback()
         unit.error = error
+
+
+def _run_alone(tx: Connection, unit: _Unit) -> None:
+    try:
+        unit.result = unit.work(tx)
+    except BaseException as error:
+        if unavailable(error) is None and not in_transaction(tx):
+            # SQLite undid it by itself; what is raised may be a savepoint that went with it.
+            raise StoreUnavailable("The database undid the transaction. Check the disk space.") from error
+        raise
 
 
 def _blame(batch: list[_Unit], error: BaseException) -> None:

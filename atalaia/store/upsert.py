@@ -27,3 +27,9 @@ def upsert_many(
     tx.execute(
         statement.on_conflict_do_update(index_elements=list(key), set_=change), [dict(row) for row in rows]
     )
+
+
+def insert_new(tx: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert the row unless there is one with the same key; answer whether it was inserted."""
+    insert = pg_insert if tx.dialect.name == "postgresql" else sqlite_insert
+    return bool(tx.execute(insert(table).values(dict(row)).on_conflict_do_nothing()).rowcount)
