@@ -14,7 +14,9 @@ import pytest
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock
 from atalaia.desk.alerts.fold import Alerts
-from atalaia.events.log import Source, read_event
+from atalaia.desk.people.model import HUB
+from atalaia.desk.people.rows import list_people
+from atalaia.events.log import Source, read_after
 from atalaia.events.model import Event, Fact, Heard
 from atalaia.web.live import TICK_S, topics_of
 from tests.web.site import Site, running
@@ -165,8 +167,8 @@ async def test_too_long_an_absence_is_a_reload(site: Site) -> None:
 async def test_a_person_whose_access_ends_loses_the_stream(site: Site) -> None:
     viewer = await site.browser("viewer", "vi@example.com")
     async with looking(viewer.http, "calls") as stream:
-        people = await site.parts.store.read(lambda tx: _ids(tx))
-        await site.parts.people.sign_out_everywhere(people["vi@example.com"], by=_hub())
+        people = await site.parts.store.read(lambda tx: {one.email: one.id for one in list_people(tx)})
+        await site.parts.people.sign_out_everywhere(people["vi@example.com"], by=HUB)
         with pytest.raises(EOFError):
             await stream.of("calls")
     async with viewer.http.get("/live?topics=calls") as answer:
@@ -183,7 +185,7 @@ async def test_a_stream_needs_topics_and_the_right_to_read(site: Site) -> None:
 async def test_the_word_of_the_hubs_health_follows_by_itself(site: Site) -> None:
     async with looking(await site.api(), "health", **{"Accept-Language": "en"}) as stream:
         [alert] = await site.parts.log.put_facts("test", [Fact("alert.raised", "disk", 0, {"title": "Full"})])
-        await site.parts.store.write(lambda tx: Alerts().apply(tx, [read_event(tx, alert.seq)]))
+        await site.parts.store.write(lambda tx: Alerts().apply(tx, read_after(tx, alert.seq - 1, limit=1)))
         await site.app.state.health_service.look()
         [message] = await stream.of("health")
     assert 'id="health"' in json.loads(message.data)["html"]
@@ -196,15 +198,3 @@ def test_every_fact_of_the_catalogue_stirs_something_of_its_own() -> None:
     for fact in FACTS:
         event = Event(1, "i", "fact", fact.type, "k", "c", 0, 0, None, False, "{}")
         assert set(topics_of(event)) - {"facts", "events"}, fact.type
-
-
-def _ids(tx: object) -> dict[str, str]:
-    from atalaia.desk.people.rows import list_people
-
-    return {person.email: person.id for person in list_people(tx)}  # type: ignore[arg-type]
-
-
-def _hub() -> object:
-    from atalaia.desk.people.model import HUB
-
-    return HUB

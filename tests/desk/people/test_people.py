@@ -23,7 +23,7 @@ from atalaia.desk.people.roles import ROLES, SCOPES, scopes_of
 from atalaia.desk.people.sessions import Sessions, WrongPassword
 from atalaia.desk.people.tokens import Tokens
 from atalaia.events.log import read_after
-from atalaia.settings import Settings
+from atalaia.settings import load_settings
 from atalaia.store.connect import open_store
 from atalaia.store.store import Store
 from atalaia.store.tables import login_links, metadata, people, sessions, tokens
@@ -58,7 +58,7 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path, ambient: Ambient) -> AsyncIterator[Desk]:
     store = await open_store("", tmp_path)
-    given = Settings(data_dir=tmp_path)
+    given = load_settings(data_dir=tmp_path)
     own = Sessions(store, ambient, given)
     yield Desk(store, own, People(store, ambient, given, own), Tokens(store, ambient))
     await store.close()
