@@ -1,5 +1,5 @@
 """`python -m atalaia` is the command line."""
 
-from atalaia.cli import app
+from atalaia.cli import main
 
-app()
+main()

@@ -20,7 +20,6 @@ from rich.table import Table
 
 from atalaia.clock import SystemClock, rfc3339, to_ms
 from atalaia.connections.registry import Configured, Registry
-from atalaia.connectors import CONNECTORS
 from atalaia.desk.people.model import By
 from atalaia.errors import AtalaiaError, ConfigError
 from atalaia.redact import Redactor
@@ -158,6 +157,8 @@ def secretbox_of(settings: Settings) -> SecretBox:
 
 def registry_of(settings: Settings) -> Registry:
     """Answer the configured connections' register. Errors: as `secretbox_of`."""
+    from atalaia.connectors import CONNECTORS  # only here: half of the commands need none of them
+
     return Registry({name: one.settings for name, one in CONNECTORS.items()}, secretbox_of(settings))
 
 
