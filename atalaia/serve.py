@@ -115,7 +115,9 @@ async def build(settings: Settings, connectors: Mapping[str, Connector], ambient
     interpretations = [one for connector in connectors.values() for one in connector.interpretations]
     reactions: list[Reaction] = [Interpreting(one, store, ambient) for one in interpretations]
     reactions += [Folding(one, store, ambient) for one in projections]
-    targets = Targets(ambient, Guard(settings.allow_private_targets), _servers(store, registry, connectors))
+    targets = Targets(
+        ambient, Guard(settings.allow_private_targets), _servers(store, registry, connectors, redactor)
+    )
     return Hub(
         settings=settings,
         ambient=ambient,
@@ -167,7 +169,7 @@ def _secretbox(settings: Settings) -> SecretBox:
 
 
 def _servers(
-    store: Store, registry: Registry, connectors: Mapping[str, Connector]
+    store: Store, registry: Registry, connectors: Mapping[str, Connector], redactor: Redactor
 ) -> Callable[[str], Awaitable[list[dict[str, Any]]]]:
     """Answer how a target finds the AMQP servers that a connection's configuration lists."""
 
@@ -176,7 +178,10 @@ def _servers(
         if configured is None:
             raise ConfigError("The connection whose servers this target uses does not exist any more.")
         find = connectors[configured.connector].servers
-        return await asyncio.to_thread(find, configured.settings) if find else []
+        found = await asyncio.to_thread(find, configured.settings) if find else []
+        for server in found:
+            redactor.learn(str(server.get("password") or ""))
+        return found
 
     return servers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from sqlalchemy import Connection, insert, select, update
@@ -129,8 +129,18 @@ class Registry:
         opened: dict[str, Any] = {}
         secret: dict[str, Any] = {}
         for name, value in settings.model_dump(mode="python").items():
-            if isinstance(value, SecretStr):
-                secret[name] = value.get_secret_value()
-            else:
-                opened[name] = value
+            plain = _revealed(value)
+            # A field that holds a secret anywhere is sealed as a whole.
+            (secret if plain != value else opened)[name] = plain
         return json.dumps(opened, default=str), self.sealer.seal(json.dumps(secret))
+
+
+def _revealed(value: Any) -> Any:
+    """Answer the value with every secret in it as plain text, for sealing."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, dict):
+        return {name: _revealed(one) for name, one in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_revealed(one) for one in cast("list[Any]", value)]
+    return value

@@ -50,7 +50,7 @@ FACTS: tuple[FactType, ...] = (
     FactType("delivery.replayed", "subscription", "Deliveries were sent again on request.", ("count", "filter", "by")),
     FactType("target.opened", "lane", "A destination is down; its deliveries wait.", ("subscription", "destination", "since_ms", "error", "waiting")),
     FactType("target.closed", "lane", "The destination takes deliveries again.", ("subscription", "destination", "since_ms", "waiting")),
-    FactType("worker.lost", "worker", "A worker stopped showing signs of life.", ("host", "pid", "seen_ms", "leases")),
+    FactType("worker.lost", "worker", "A worker stopped showing signs of life.", ("host", "pid", "seen_ms")),
     FactType("alert.raised", "cause", "Trouble that people must see.", ("title", "detail")),
     FactType("alert.resolved", "cause", "The cause of an alert is gone.", ()),
     FactType("person.created", "person", "Somebody may sign in.", ("email", "role", "by")),

@@ -62,7 +62,12 @@ async def serving(hub: Hub, door: socket.socket, extend: Callable[[FastAPI], Non
     app = create_app(parts_of_hub(hub))
     extend(app)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # the door believes only the proxies that the settings name
+        timeout_graceful_shutdown=3,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[door]))
@@ -74,6 +79,7 @@ async def serving(hub: Hub, door: socket.socket, extend: Callable[[FastAPI], Non
     try:
         yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     finally:
+        app.state.live.end_streams()  # browsers that listen would hold the stop up
         server.should_exit = True
         await task
 
