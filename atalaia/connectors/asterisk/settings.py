@@ -38,11 +38,11 @@ class AsteriskSettings(BaseModel):
         str_strip_whitespace=True,
         # How the set-up form is laid out; what is not named here is folded away at its end.
         json_schema_extra={
-            "groups": {
-                "Reaching it": ["url", "prefix", "user", "password", "server"],
-                "Its configuration": ["source", "etc_folder", "database_url"],
-                "Recordings": ["recordings_folder", "audio_servers"],
-            }
+            "groups": [
+                ["Reaching it", ["url", "prefix", "user", "password", "server"]],
+                ["Its configuration", ["source", "etc_folder", "database_url"]],
+                ["Recordings", ["recordings_folder", "audio_servers"]],
+            ]
         },
     )
 

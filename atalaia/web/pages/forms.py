@@ -51,16 +51,16 @@ def groups_of(
 ) -> list[Group]:  # fmt: skip
     """Answer the form of a connector's settings with these values.
 
-    The settings class may say `json_schema_extra={"groups": {title: [field, …]}}`; what it does not name goes
-    into a folded group at the end. Without that, what has a default and is no text is folded.
+    The settings class may say `json_schema_extra={"groups": [[title, [field, …]], …]}`; what it does not
+    name goes into a folded group at the end. Without that, what has a default and is no text is folded.
     """
     schema: dict[str, Any] = connector.settings.model_json_schema()
     wrong = dict(errors or {})
     known: dict[str, dict[str, Any]] = schema.get("properties", {})
-    declared: dict[str, list[str]] = schema.get("groups") or _guessed(schema, known)
+    declared: list[tuple[str, list[str]]] = schema.get("groups") or _guessed(schema, known)
     groups: list[Group] = []
     named: set[str] = set()
-    for title, names in declared.items():
+    for title, names in declared:
         fields = [
             _field(schema, name, known[name], values, secrets_set, wrong) for name in names if name in known
         ]
@@ -76,14 +76,14 @@ def groups_of(
     return groups
 
 
-def _guessed(schema: Mapping[str, Any], known: Mapping[str, dict[str, Any]]) -> dict[str, list[str]]:
+def _guessed(schema: Mapping[str, Any], known: Mapping[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:
     needed: set[str] = set(schema.get("required", ()))
     plain = [
         name
         for name, one in known.items()
         if name in needed or _kind(_resolved(schema, one)) in ("text", "choice", "password")
     ]
-    return {N_("Settings"): plain}
+    return [(N_("Settings"), plain)]
 
 
 def _resolved(schema: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from atalaia.web.states import sign
 KINDS = {
     "apto": N_("apartment"),
     "unidade": N_("smartphone"),
-    "condominio": N_("gate or common phone"),
+    "condominio": N_("common area"),
     "ia": N_("virtual attendant"),
     "ring-member": N_("group member"),
     "ring-group": N_("ring group"),
@@ -242,6 +242,7 @@ _PEOPLE = {
     "token.revoked": ("key", N_("API token %(name)s was revoked")),
     "settings.changed": ("settings", N_("Settings were changed: %(key)s")),
     "reaction.retried": ("refresh", N_("A parked event of %(key)s is tried again")),
+    "retention.swept": ("database", N_("What was older than the rules allow was deleted")),
     "worker.lost": ("heartbeat", N_("Worker %(host)s stopped showing signs of life")),
 }
 

@@ -170,6 +170,7 @@ _MOVES = tuple(
     for name in ("live", "suspect", "opening", "lost", "waiting", "needs_person", "stopped")
 )
 _MOVES_MAX = 300
+_DEAF_MS = 2_000  # a session that is opened anew takes less
 
 
 def _moves(tx: Connection, identity: str) -> list[tuple[int, str]]:
@@ -198,13 +199,14 @@ def spans_of(moves: Sequence[tuple[int, str]], gaps: Sequence[Gap], now: int) ->
 
 
 def day_of(spans: Sequence[Span], now: int, count: int = BARS) -> list[Bar]:
-    """Answer the last day in `count` cells; a cell with any deafness in it was not heard."""
+    """Answer the last day in `count` cells; one with more than a blink of deafness was not heard."""
     length, start = DAY_MS // count, now - DAY_MS
     cells: list[Bar] = []
     for place in range(count):
         low, high = start + place * length, start + (place + 1) * length
-        inside = {span.heard for span in spans if span.from_ms < high and span.to_ms > low}
-        state = "lost" if False in inside else "live" if inside else "unknown"
+        inside = [span for span in spans if span.from_ms < high and span.to_ms > low]
+        deaf = sum(min(high, one.to_ms) - max(low, one.from_ms) for one in inside if not one.heard)
+        state = "unknown" if not inside else "lost" if deaf >= _DEAF_MS else "live"
         cells.append(Bar(state, low, high))
     return cells
 
