@@ -64,7 +64,7 @@ async def greet(hub: Hub, url: str, *, as_json: bool, more: dict[str, str] | Non
     if link:
         console.print(f"Sign in (works once): {link}", markup=False, soft_wrap=True)
     for name, value in (more or {}).items():
-        console.print(f"{name}: {value}", markup=False, soft_wrap=True)
+        console.print(f"{name.replace('_', ' ').capitalize()}: {value}", markup=False, soft_wrap=True)
     console.print("Stop with Ctrl C.", markup=False)
 
 
