@@ -41,7 +41,8 @@ def derived_uuid7(unix_ms: int, seed: str) -> str:
     The same time and seed give the same id, so that folding the log again names things as before.
     Source: RFC 9562 section 5.7 (layout of the bits).
     """
-    noise = int.from_bytes(hashlib.blake2b(seed.encode(errors="surrogatepass"), digest_size=10).digest(), "big")
+    digest = hashlib.blake2b(seed.encode(errors="surrogatepass"), digest_size=10).digest()
+    noise = int.from_bytes(digest, "big")
     value = (unix_ms & 0xFFFF_FFFF_FFFF) << 80
     value |= 0x7 << 76 | ((noise >> 62) & 0xFFF) << 64
     value |= 0b10 << 62 | (noise & 0x3FFF_FFFF_FFFF_FFFF)

@@ -217,3 +217,8 @@ class Rough:
             raise self.fails.pop(0)
         self.writes += 1
         return await self._store.write(work)
+
+
+async def until_flushed(rig: Rig, heard_ms: int) -> None:
+    while (await rig.row())["heard_ms"] != heard_ms:
+        await rig.clock.run_for(0.05)
