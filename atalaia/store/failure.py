@@ -13,8 +13,9 @@ from atalaia.errors import StoreUnavailable
 # Primary codes: permissions, busy, locked, memory, read-only, I/O, corrupt, full, cannot open, no database.
 _BUSY, _LOCKED, _FULL = 5, 6, 13
 _SQLITE = frozenset({3, _BUSY, _LOCKED, 7, 8, 10, 11, _FULL, 14, 26})
-# SQLSTATE classes: connection, rolled back by the server (deadlock), resources (disk full), operator, system.
-_POSTGRES = ("08", "40", "53", "57", "58", "25006", "55P03")
+# SQLSTATE classes: connection, rolled back by the server (deadlock), resources (disk full), operator, system;
+# then read-only, lock not available, idle in a transaction for too long.
+_POSTGRES = ("08", "40", "53", "57", "58", "25006", "55P03", "25P03", "25P04")
 
 
 def unavailable(error: BaseException) -> StoreUnavailable | None:

@@ -26,6 +26,9 @@ RELISTEN_S = 2.0
 MIGRATION_LOCK = 0x41746C62
 CONNECT_S = 10.0
 COMMAND_S = 60.0
+# A worker that is paused in a transaction holds the log's lock against all others. The server undoes that
+# before the worker's leases run out; what it says when it wakes is refused.
+PAUSED_MS = 5_000
 
 
 class PostgresStore:
@@ -43,7 +46,11 @@ class PostgresStore:
             pool_pre_ping=True,
             pool_timeout=30,
             # A server that froze or a path that swallows packets must not hold us for ever.
-            connect_args={"timeout": CONNECT_S, "command_timeout": COMMAND_S},
+            connect_args={
+                "timeout": CONNECT_S,
+                "command_timeout": COMMAND_S,
+                "server_settings": {"idle_in_transaction_session_timeout": str(PAUSED_MS)},
+            },
         )
         # One snapshot for all statements of a read, as SQLite gives it.
         self._reading = self.engine.execution_options(
