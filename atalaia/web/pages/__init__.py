@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from atalaia.web.pages import sign_in
+from atalaia.web.pages import people, settings, sign_in, tokens, worlds
 
-ROUTERS: tuple[APIRouter, ...] = (sign_in.routes,)
+ROUTERS: tuple[APIRouter, ...] = (
+    sign_in.routes, settings.routes, people.routes, tokens.routes, *worlds.ROUTERS,
+)  # fmt: skip
