@@ -8,7 +8,6 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from atalaia.errors import ConfigError
-from atalaia.store.migrate import migrate_sqlite
 from atalaia.store.sqlite import SqliteStore
 from atalaia.store.store import Store
 
@@ -37,6 +36,8 @@ async def _open_sqlite(path: Path, *, exclusive: bool) -> Store:
     store = SqliteStore(path, exclusive=exclusive)
     if exclusive:
         try:
+            from atalaia.store.migrate import migrate_sqlite  # Alembic: heavy, and short commands need none
+
             migrate_sqlite(store)
         except BaseException:
             await store.close()

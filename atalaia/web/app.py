@@ -73,6 +73,7 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     app.state.ambient = parts.ambient
     app.state.zone = parts.settings.zone
     app.state.worlds = ()
+    app.state.more_worlds = ()  # what somebody added to the app, as the demo does
     app.state.health = health.word
     app.state.health_service = health
     app.state.live = live
@@ -132,7 +133,7 @@ async def refresh_worlds(app: FastAPI) -> None:
     except (StoreUnavailable, ConfigError) as error:
         log.warning("worlds.unknown", said=str(error))
         worlds = {connector.world for connector in parts.connectors.values()}
-    app.state.worlds = tuple(sorted(worlds - {""}))
+    app.state.worlds = (*sorted(worlds - {""}), *app.state.more_worlds)
 
 
 async def _learn_subscriptions(parts: Parts) -> None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -63,6 +63,7 @@ PLACES = (
     Place("deliveries", N_("Deliveries"), "send", "/deliveries", "d", in_bar=True, group=1),
     Place("alerts", N_("Alerts"), "bell", "/alerts", "a", group=1),
     Place("settings", N_("Settings"), "settings", "/settings", "s", group=1),
+    Place("demo", N_("Fault panel"), "bug", "/demo", "f", world="demo", group=1),
 )
 
 
@@ -164,10 +165,24 @@ def page(
     answer.headers.update(headers or {})
     if i18n.known_language(request.query_params.get("lang")):
         set_preference(answer, request, COOKIE_LANGUAGE, view.language)
-    if remember and request.url.query:
-        keep = "" if "clear" in request.query_params else request.url.query[:FILTER_LENGTH_MAX]
+    if remember and request.url.query and _chosen_here(request):
+        keep = "" if "clear" in request.query_params else filter_of(request)
         set_preference(answer, request, f"atalaia_filter_{remember}", keep, path=request.url.path)
     return answer
+
+
+_PASSING = ("cursor", "part", "after", "lang")
+
+
+def filter_of(request: Request) -> str:
+    """Answer the query of a list without what belongs to one look at it only."""
+    kept = [pair for pair in request.query_params.multi_items() if pair[0] not in _PASSING and pair[1]]
+    return urlencode(kept)[:FILTER_LENGTH_MAX]
+
+
+def _chosen_here(request: Request) -> bool:
+    """Answer whether the filter was chosen on the list itself; a link from another page is no habit."""
+    return urlsplit(request.headers.get("referer", "")).path in ("", request.url.path)
 
 
 def fragment(

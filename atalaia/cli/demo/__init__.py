@@ -1,4 +1,4 @@
-"""`atalaia demo`: the hub with simulated upstreams, a consumer that verifies signatures, and a fault panel."""
+"""`atalaia demo`: the hub with simulated upstreams, a consumer that verifies, and a fault panel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plausible yesterday for the demo, so that plots and lists have something to show from the first second."""
+"""A plausible yesterday for the demo, so that plots and lists show something from the first second."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def _call(world: World, server: str, number: int, opened: int, random: Random) -
     told: dict[str, Any] = {
         "server": server, "client": client.code, "vhost": client.vhost, "callnumber": number,
         "origin": origin.number, "origin_type": origin.kind, "destiny": destiny.number,
-        "destiny_type": destiny.kind, "dialled": destiny.number, "channel": f"PJSIP/{origin.number}-{number:08x}",
+        "destiny_type": destiny.kind, "dialled": destiny.number,
+        "channel": f"PJSIP/{origin.number}-{number:08x}",
         "channel_id": f"{server}-{opened // 1000}.{number}", "linked_guid": guid, "opened_ms": opened,
         "recovered": "", "pushed": destiny.kind == "unidade", "clicktocall": False, "history": True,
     }  # fmt: skip

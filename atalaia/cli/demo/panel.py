@@ -8,12 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from atalaia.deliveries.receiver import Receiver
+from atalaia.deliveries.receiver import Received, Receiver
 from atalaia.web.access import require
 from atalaia.web.render import page, view_of
 from simulators.asterisk import FAULTS, AsteriskSimulator
 
 ROLE = Depends(require("connections:write"))
+
+
+CONSUMER = "consumer"
 
 
 class Panel:
@@ -29,6 +32,7 @@ class Panel:
         router.add_api_route("/demo", self.show, methods=["GET"], dependencies=[ROLE])
         router.add_api_route("/demo/faults", self.press, methods=["POST"], dependencies=[ROLE])
         app.include_router(router)
+        app.state.more_worlds = ("demo",)
 
     async def show(self, request: Request) -> Response:
         """Draw every fault of every server with what it does and how it ends."""
@@ -37,7 +41,8 @@ class Panel:
             {"name": name, "title": f"Asterisk {name}", "faults": _faults(simulator, language)}
             for name, simulator in self._servers.items()
         ]
-        return page(request, "demo/panel.html", servers=servers)
+        down = self._receiver.answer is not None
+        return page(request, "demo/panel.html", servers=servers, consumer_down=down)
 
     async def press(
         self,
@@ -46,6 +51,9 @@ class Panel:
         do: Annotated[str, Form()] = "start",
     ) -> Response:
         """Begin or end one fault."""
+        if server == CONSUMER:
+            self._receiver.answer = None if do == "stop" else _refusal
+            return RedirectResponse("/demo", status_code=303)
         simulator = self._servers.get(server)
         known = FAULTS.get(fault)
         if simulator is not None and known is not None:
@@ -54,6 +62,11 @@ class Panel:
             else:
                 await simulator.faults.start(fault, known.default_s or None)
         return RedirectResponse("/demo", status_code=303)
+
+
+def _refusal(_: Received) -> int:
+    """What a consumer that is down for maintenance answers."""
+    return 503
 
 
 def _faults(simulator: AsteriskSimulator, language: str) -> list[dict[str, Any]]:

@@ -86,7 +86,8 @@ async def _furnish(
                 "asterisk",
                 {
                     "url": simulator.url, "user": "atalaia", "password": PASSWORD, "server": name,
-                    "ami_port": simulator.ami_port, "etc_folder": str(etc), "audio_servers": ["audio.example.test"],
+                    "ami_port": simulator.ami_port, "etc_folder": str(etc),
+                    "audio_servers": ["audio.example.test"],
                 },
             )  # fmt: skip
             title = f"Asterisk {name} ({version.split('.')[0]})"
