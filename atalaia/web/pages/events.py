@@ -63,7 +63,12 @@ async def list_page(
     request: Request, q: Text = "", type: Text = "", connection: Text = "", key: Text = "", family: Text = "",
     cursor: PageCursor = "", after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0, part: Part = "",
 ) -> Response:  # fmt: skip
-    """Answer the explorer; `part=news` with `after` answers how many newer events fit the filter."""
+    """Answer the explorer; `part=news` with `after` answers how many newer events fit the filter.
+
+    The filter of the last time is remembered.
+    """
+    if again := render.recall(request, "events"):
+        return again
     view, parts = render.view_of(request), parts_of(request)
     ranged = TimeRange.read(request.query_params, now_ms(request), view.zone, default="7d")
     wanted = filter_of(q, type, connection, key, family, ranged)
@@ -78,7 +83,8 @@ async def list_page(
     found = await look(request, read)
     asked = {"q": q, "type": type, "connection": connection, "key": key, "family": family}
     return show(
-        request, "events/list.html", part, found=found, asked=asked, range=ranged, first=before is None,
+        request, "events/list.html", part, remember="events", found=found, asked=asked,
+        range=ranged, first=before is None,
         export=export_query(wanted),
         next_cursor=None if found.following is None else to_cursor(found.following),
         scanning=bool(q) and found.following is not None and len(found.rows) < ROWS, news=0, more=False,

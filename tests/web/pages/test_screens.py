@@ -150,3 +150,16 @@ async def test_an_agent_settles_dead_letters_but_does_not_set_up(site: Site):
     page = await text(browser, f"/deliveries/{identity}")
     assert made.secret
     assert made.secret not in page
+
+
+async def test_a_filter_chosen_on_the_list_is_remembered_and_a_link_from_elsewhere_is_not(site: Site):
+    browser = await site.browser()
+    home, events = site.url + "/", site.url + "/events"
+    async with browser.http.get("/events?key=abc", headers={"Referer": home}):
+        pass
+    async with browser.http.get("/events", allow_redirects=False) as answer:
+        assert answer.status == 200
+    async with browser.http.get("/events?family=fact&key=&cursor=WzFd", headers={"Referer": events}):
+        pass
+    async with browser.http.get("/events", allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (303, "/events?family=fact")
