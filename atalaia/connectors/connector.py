@@ -24,7 +24,7 @@ class Connector:
     silence: nothing heard or proven for this long means the session is lost.
     keep: policy per event type without the connector's name; the longest pattern wins.
     subscriptions: subscriptions that come with a connection, made when it is saved:
-        (settings) -> [{"name","format","filter","target","options","policy"}]. Target secrets stay in the settings.
+        (settings) -> [{"name","format","filter","target","options","policy"}]. Secrets stay in the settings.
     servers: AMQP servers for targets that say `servers_from: connection:<id>`, in order of preference:
         (settings) -> [{"host","port","user","password","tls"}].
     world: which screens it fills, e.g. "calls".

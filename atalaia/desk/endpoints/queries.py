@@ -53,7 +53,8 @@ def count_by_status(tx: Connection, *, connection: str | None = None) -> dict[st
 def count_by_client(tx: Connection) -> dict[str, tuple[int, int]]:
     """Answer per client how many phones are online and how many there are, by client."""
     c = endpoints.c
-    query = select(c.client, c.status, func.count().label("n")).group_by(c.client, c.status).order_by(c.client)
+    query = select(c.client, c.status, func.count().label("n"))
+    query = query.group_by(c.client, c.status).order_by(c.client)
     found: dict[str, tuple[int, int]] = {}
     for row in tx.execute(query):
         online, known = found.get(row.client, (0, 0))
