@@ -43,8 +43,15 @@ class Place:
     What is set up here is set up while no worker runs; what is read is read beside them.
     """
 
-    def __init__(self, folder: Path, database_url: str = "", allow: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str = "",
+        allow: tuple[str, ...] = (),
+        stable: Stable | None = None,
+    ) -> None:
         self.folder = folder
+        self.stable = stable
         self.database_url = database_url
         self.settings = Settings.model_validate(
             {"data_dir": folder, "database_url": database_url, "allow_private_targets": allow}
@@ -85,9 +92,9 @@ class Place:
     async def _beside(self) -> Store:
         return await open_store(self.database_url, self.folder, exclusive=False)
 
-    def worker(self, stable: Stable | None = None) -> Worker:
+    def worker(self) -> Worker:
         """Answer a worker that is not started yet."""
-        self.workers.append(Worker(self, f"worker-{len(self.workers)}", stable))
+        self.workers.append(Worker(self, f"worker-{len(self.workers)}"))
         return self.workers[-1]
 
     def logs(self) -> str:
@@ -135,13 +142,12 @@ class Furnisher:
 class Worker:
     """One process. `url` answers while it runs; its log is in the place's folder."""
 
-    def __init__(self, place: Place, name: str, stable: Stable | None = None) -> None:
+    def __init__(self, place: Place, name: str) -> None:
         self.place, self.name = place, name
         self.url = ""
         self.sign_in = ""
         self.pid = 0
         self.starts = 0
-        self._stable = stable
 
     @property
     def log(self) -> Path:
@@ -177,7 +183,7 @@ class Worker:
             words += ["--database-url", self.place.database_url]
         allowed = ",".join(self.place.settings.allow_private_targets)
         more = {"ATALAIA_ALLOW_PRIVATE_TARGETS": allowed, **(environment or {})}
-        self.pid = (self._stable or _launch)(words, told, self.log, more)
+        self.pid = (self.place.stable or _launch)(words, told, self.log, more)
         return told
 
     def kill(self) -> None:

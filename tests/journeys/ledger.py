@@ -78,6 +78,12 @@ class Ledger:
             assert len(got) <= last + 1
 
 
+def entry(message: dict[str, Any]) -> tuple[str, int]:
+    """Answer key and number of a delivered CloudEvent, whose data is the event as it was sent in."""
+    data = message["data"].get("data") or message["data"]
+    return data["key"], data["number"]
+
+
 def _event(key: str, number: int) -> dict[str, Any]:
     return {
         "specversion": "1.0",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,8 +13,8 @@ import pytest
 from atalaia.deliveries.receiver import Receiver
 from atalaia.deliveries.signing import new_secret
 from tests.journeys.conftest import PlaceMaker
-from tests.journeys.hubs import Furnisher, Place, Stable, Worker
-from tests.journeys.ledger import Ledger
+from tests.journeys.hubs import Furnisher, Place, Worker
+from tests.journeys.ledger import Ledger, entry
 from tests.journeys.truth import is_settled
 from tests.peers.postgresql import PostgreSQL
 from tests.peers.rabbitmq import PASSWORD, USER, RabbitMQ
@@ -23,13 +22,6 @@ from tests.peers.rabbitmq import PASSWORD, USER, RabbitMQ
 KEYS = 12
 IN_CI, LONG = 26, 500
 LIVES_S = (0.05, 1.0)
-
-
-@pytest.fixture
-def stable() -> Iterator[Stable]:
-    stable = Stable()
-    yield stable
-    stable.close()
 
 
 CYCLES = [
@@ -41,23 +33,21 @@ CYCLES = [
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kills", CYCLES)
 async def test_on_sqlite_no_acknowledged_event_is_lost_however_often_the_hub_is_killed(
-    rabbitmq: RabbitMQ, make_place: PlaceMaker, stable: Stable, kills: int
+    rabbitmq: RabbitMQ, make_place: PlaceMaker, kills: int
 ) -> None:
-    await _kill_and_compare(rabbitmq, make_place, stable, kills, workers=1)
+    await _kill_and_compare(rabbitmq, make_place, kills, workers=1)
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kills", CYCLES)
 async def test_on_postgresql_no_acknowledged_event_is_lost_while_one_of_two_workers_is_always_killed(
-    rabbitmq: RabbitMQ, postgresql: PostgreSQL, make_place: PlaceMaker, stable: Stable, kills: int
+    rabbitmq: RabbitMQ, postgresql: PostgreSQL, make_place: PlaceMaker, kills: int
 ) -> None:
-    await _kill_and_compare(
-        rabbitmq, make_place, stable, kills, workers=2, database_url=postgresql.new_database()
-    )
+    await _kill_and_compare(rabbitmq, make_place, kills, workers=2, database_url=postgresql.new_database())
 
 
 async def _kill_and_compare(
-    rabbitmq: RabbitMQ, make_place: PlaceMaker, stable: Stable, kills: int, *, workers: int,
+    rabbitmq: RabbitMQ, make_place: PlaceMaker, kills: int, *, workers: int,
     database_url: str = "",
 ) -> None:  # fmt: skip
     seed = random.randrange(10**9)
@@ -69,7 +59,7 @@ async def _kill_and_compare(
         place = make_place(database_url, allow=(url.split("/")[2],))
         connection = await place.furnish(lambda furnisher, tx: _furnish(furnisher, tx, receiver, rabbitmq))
         token = await place.token()
-        hubs = [place.worker(stable) for _ in range(workers)]
+        hubs = [place.worker() for _ in range(workers)]
         ledger = Ledger(token, connection, lambda: [one.url for one in hubs if one.runs and one.url])
         await _kill_under_load(hubs, ledger, dice, kills)
         await is_settled(place, within_s=120)
@@ -128,10 +118,5 @@ async def _compare(place: Place, ledger: Ledger, receiver: Receiver, rabbitmq: R
     )
     assert ledger.total > kills * KEYS / 4, "there was hardly any load"
     assert not [one.problem for one in webhooks if one.problem]
-    ledger.check("webhook", [_entry(orjson.loads(one.body)) for one in webhooks])
-    ledger.check("bus", [_entry(one.body) for one in on_bus])
-
-
-def _entry(event: dict[str, Any]) -> tuple[str, int]:
-    data = event["data"].get("data") or event["data"]
-    return data["key"], data["number"]
+    ledger.check("webhook", [entry(orjson.loads(one.body)) for one in webhooks])
+    ledger.check("bus", [entry(one.body) for one in on_bus])
