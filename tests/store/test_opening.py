@@ -138,3 +138,11 @@ async def test_a_database_that_does_not_exist_is_a_setting_to_correct(shared: Ba
 async def test_a_server_that_does_not_answer_at_start_is_unavailable(tmp_path: Path):
     with pytest.raises(StoreUnavailable, match="did not answer"):
         await open_store("postgresql://atalaia@127.0.0.1:1/x", tmp_path)
+
+
+def test_the_head_that_is_taken_for_current_is_the_newest_migration():
+    from alembic.script import ScriptDirectory
+
+    from atalaia.store.migrate import HEAD, alembic_config
+
+    assert ScriptDirectory.from_config(alembic_config()).get_current_head() == HEAD
