@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Row, func, select, text
 
@@ -342,8 +342,10 @@ def read_event(tx: Connection, seq: int) -> Event | None:
 
 
 def to_event(row: Row[Any]) -> Event:
-    """Read a row of `events`."""
+    """Read a row of `events`, all columns in their order."""
+    values = cast("tuple[Any, ...]", row)  # names cost more than all the rest of reading
+    seq, identity, family, kind, key, connection, occurred, recorded, cause, _, late, body = values
     return Event(
-        row.seq, row.id, "fact" if row.family == FACT else "heard", row.type, row.key, row.connection,
-        row.occurred_ms, row.recorded_ms, row.cause_seq, bool(row.late), row.body,
+        seq, identity, "fact" if family == FACT else "heard", kind, key, connection, occurred, recorded,
+        cause, bool(late), body,
     )  # fmt: skip

@@ -32,24 +32,34 @@ def allocate(tx: Connection, table: str, count: int) -> int:
 
 
 def insert_rows(
-    tx: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    tx: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, also: str = ""
 ) -> None:
-    """Insert tuples whose order is that of `columns`."""
+    """Insert tuples whose order is that of `columns`.
+
+    also: how the statement goes on, e.g. ` on conflict do nothing`.
+    """
     if not rows:
         return
     names = ", ".join(columns)
     if tx.dialect.name == "postgresql":
         arrays = ", ".join(f"${i}::{_pg_type(table, name)}[]" for i, name in enumerate(columns, 1))
-        statement = f"insert into {table.name} ({names}) select * from unnest({arrays})"  # noqa: S608
+        statement = f"insert into {table.name} ({names}) select * from unnest({arrays}){also}"  # noqa: S608
         tx.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
         return
     marks = ", ".join("?" * len(columns))
-    statement = f"insert into {table.name} ({names}) values ({marks})"  # noqa: S608
+    statement = f"insert into {table.name} ({names}) values ({marks}){also}"  # noqa: S608
     tx.exec_driver_sql(statement, list(rows))
 
 
 def seen(tx: Connection, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Answer which (scope, dedupe) pairs are in the log already, and where."""
+    if not wanted:
+        return {}
+    if tx.dialect.name == "postgresql":
+        # One trip, whatever the number of scopes.
+        scopes, marks = zip(*wanted, strict=True)
+        rows = tx.exec_driver_sql(_SEEN, (list(scopes), list(marks)))
+        return {(scope, dedupe): seq for scope, dedupe, seq in rows}
     found: dict[tuple[str, str], int] = {}
     by_scope: dict[str, list[str]] = {}
     for scope, dedupe in wanted:
@@ -60,15 +70,16 @@ def seen(tx: Connection, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, s
     return found
 
 
+_SEEN = (
+    "select s.scope, s.dedupe, s.seq from unnest($1::text[], $2::text[]) as w(scope, dedupe) "
+    "join events_seen s on s.scope = w.scope and s.dedupe = w.dedupe"
+)
+
+
 def _seen_chunk(tx: Connection, scope: str, keys: list[str]) -> dict[tuple[str, str], int]:
-    if tx.dialect.name == "postgresql":
-        statement = "select dedupe, seq from events_seen where scope = $1 and dedupe = any($2::text[])"
-        rows = tx.exec_driver_sql(statement, (scope, keys))
-    else:
-        marks = ", ".join("?" * len(keys))
-        statement = f"select dedupe, seq from events_seen where scope = ? and dedupe in ({marks})"  # noqa: S608
-        rows = tx.exec_driver_sql(statement, (scope, *keys))
-    return {(scope, dedupe): seq for dedupe, seq in rows}
+    marks = ", ".join("?" * len(keys))
+    statement = f"select dedupe, seq from events_seen where scope = ? and dedupe in ({marks})"  # noqa: S608
+    return {(scope, dedupe): seq for dedupe, seq in tx.exec_driver_sql(statement, (scope, *keys))}
 
 
 def _pg_type(table: Table, name: str) -> str:
