@@ -87,7 +87,7 @@ async def test(request: Request, who: Admin) -> Response:
     form = await request.form()
     before = str(form.get("subscription") or "") or None
     try:
-        given = read_form(form)
+        given = read_form(form, await _before(request, form))
         steps = await api.try_target(
             parts, before, given["target"], given["secrets"], str(form.get("vhost") or "")
         )
@@ -103,7 +103,7 @@ async def save(request: Request, who: Admin) -> Response:
     form = await request.form()
     before = str(form.get("subscription") or "")
     try:
-        given = read_form(form)
+        given = read_form(form, await _before(request, form))
         if before:
             change = SubscriptionChange(**{**given, "secrets": given["secrets"] or None})
             await api.change(request, before, who, change)
@@ -127,8 +127,18 @@ async def save(request: Request, who: Admin) -> Response:
     )
 
 
-def read_form(form: FormData) -> dict[str, Any]:
-    """Read a subscription from the form. Errors: `ConfigError` for a number that is none."""
+async def _before(request: Request, form: FormData) -> SubscriptionView | None:
+    identity, moment = str(form.get("subscription") or ""), now_ms(request)
+    if not identity:
+        return None
+    return await parts_of(request).store.read(lambda tx: get_view(tx, identity, moment))
+
+
+def read_form(form: FormData, before: SubscriptionView | None = None) -> dict[str, Any]:
+    """Read a subscription from the form; what the form does not show stays as it was before.
+
+    Errors: `ConfigError` for a number that is none.
+    """
 
     def text(name: str) -> str:
         return str(form.get(name) or "").strip()
@@ -141,10 +151,12 @@ def read_form(form: FormData) -> dict[str, Any]:
     }  # fmt: skip
     kind = "amqp" if text("kind") == "amqp" else "webhook"
     target, secrets = _webhook(text) if kind == "webhook" else _amqp(text)
-    policy = {
-        "order": text("order") or "block",
-        "give_up_s": 3600 * _number(text("give_up_h"), "give_up_h", 24),
-    }
+    policy = {"order": text("order") or "block", "give_up_s": _seconds(text("give_up_h"), "give_up_h", 24)}
+    if before is not None:
+        if "servers" in target:
+            target["servers"] += list(before.target.get("servers") or ())[1:]
+        target = {**before.target, **target}
+        policy = {**before.policy, **policy}
     return {
         "name": text("name"), "format": text("format") or "cloudevents", "filter": chosen, "target": target,
         "secrets": secrets, "policy": policy,
@@ -177,6 +189,13 @@ def _number(text: str, name: str, default: int) -> int:
     if not text.isdecimal():
         raise ConfigError(f"{name} holds a text that is no number. Write digits.")
     return int(text)
+
+
+def _seconds(hours: str, name: str, default: float) -> int:
+    try:
+        return round(3600 * (float(hours.replace(",", ".")) if hours else default))
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{name} holds a text that is no number. Write digits.") from None
 
 
 def _steps(request: Request, steps: list[Step], error: str) -> Response:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import pytest
 from pydantic import BaseModel, Field, SecretStr
+from starlette.datastructures import FormData
 
 from atalaia.connectors.asterisk import CONNECTOR as ASTERISK
 from atalaia.connectors.connector import Connector
+from atalaia.deliveries.queries import SubscriptionView
+from atalaia.errors import ConfigError
 from atalaia.redact import Redactor
 from atalaia.web import i18n
 from atalaia.web.i18n import View
 from atalaia.web.pages.forms import errors_by_field, groups_of, read_form, summary_of
+from atalaia.web.pages.subscription_setup import read_form as subscription_form
 
 
 class Colour(StrEnum):
@@ -76,3 +81,20 @@ def test_a_summary_tells_what_differs_and_hides_secrets():
     with i18n.drawing(View("en")):
         rows = dict(summary_of(TOY, toy, Redactor([])))
     assert rows == {"Address": "http://a", "Key": "set, never shown", "Every": "3.0"}
+
+
+def test_a_subscription_keeps_what_its_form_does_not_show():
+    view = SubscriptionView(
+        "s", "Bus", "on", "cloudevents", {}, {},
+        {"kind": "amqp", "servers": [{"host": "a"}, {"host": "b"}], "queue_type": "quorum", "queue": "old"},
+        {"order": "skip", "give_up_s": 90, "shards": 4}, "", 0, 0, 0, 0, 0, 0, 0, 0.0, (),
+    )  # fmt: skip
+    form = FormData(
+        [("kind", "amqp"), ("host", "c"), ("port", "5672"), ("queue", "new"), ("give_up_h", "0,025")]
+    )
+    read = subscription_form(form, view)
+    assert [one["host"] for one in read["target"]["servers"]] == ["c", "b"]
+    assert (read["target"]["queue_type"], read["target"]["queue"]) == ("quorum", "new")
+    assert read["policy"] == {"order": "block", "give_up_s": 90, "shards": 4}
+    with pytest.raises(ConfigError, match="port holds a text that is no number"):
+        subscription_form(FormData([("kind", "amqp"), ("port", "many")]))
