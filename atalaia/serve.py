@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ from atalaia.version import VERSION, git_sha
 log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 3600.0
+POLICIES_EVERY_S = 15.0
 FIRST_SWEEP_S = 300.0
 
 
@@ -146,6 +148,7 @@ def _loops(hub: Hub) -> dict[str, Any]:
         "ownership": hub.ownership.run(),
         "supervisor": hub.supervisor.run(),
         "dispatcher": hub.dispatcher.run(),
+        "policies": _follow_policies(hub),
     }
 
 
@@ -184,6 +187,15 @@ def _servers(
         return found
 
     return servers
+
+
+async def _follow_policies(hub: Hub) -> None:
+    """Take over what people set for kinds of events, also when another worker took their request."""
+    declared = {name: connector.keep for name, connector in hub.connectors.items()}
+    while True:
+        await hub.ambient.clock.sleep(POLICIES_EVERY_S)
+        with contextlib.suppress(StoreUnavailable):
+            hub.log.policies = Policies(declared, await hub.store.read(read_overrides))
 
 
 def _tell_lost(hub: Hub, lost: list[str]) -> None:
