@@ -68,6 +68,8 @@ FORMS = (
     N_("The configuration was not read: {}"),
     N_("The configuration was kept as it was: {}"),
     N_("Make the configuration readable again; until then the last reading counts."),
+    N_("The configuration is read without what is wrong in it: {}"),
+    N_("Correct the lines; they are read again by themselves."),
     N_("{} does not take deliveries."),
     N_("Nothing: it is tried again every 30 s, and nothing is lost meanwhile."),
     N_("Nothing: it is tried again at least twice a minute, and nothing is lost meanwhile."),

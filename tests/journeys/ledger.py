@@ -26,6 +26,7 @@ class Ledger:
     urls: Callable[[], list[str]]
     acked: dict[str, int] = field(default_factory=dict[str, int])
     unanswered: int = 0
+    refused: int = 0
 
     async def send_on(self, key: str, dice: random.Random) -> None:
         """Send one event after the other until cancelled."""
@@ -54,6 +55,7 @@ class Ledger:
                 if answer.status in (200, 202):
                     return True
                 assert answer.status == 503, await answer.text()
+                self.refused += 1
         except NOT_TAKEN:
             self.unanswered += 1
         return False

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import TypeVar
+from typing import TypeVar, cast, overload
 
 import pytest
 
@@ -14,6 +14,16 @@ T = TypeVar("T")
 LOOK_EVERY_S = 0.05
 
 
+@overload
+async def until(
+    look: Callable[[], Awaitable[T]], what: str, *, within_s: float = ..., every_s: float = ...,
+    known: Callable[[], object] | None = ...,
+) -> T: ...  # fmt: skip
+@overload
+async def until(
+    look: Callable[[], T], what: str, *, within_s: float = ..., every_s: float = ...,
+    known: Callable[[], object] | None = ...,
+) -> T: ...  # fmt: skip
 async def until(
     look: Callable[[], Awaitable[T] | T],
     what: str,
@@ -31,7 +41,7 @@ async def until(
         found = look()
         value = await found if isawaitable(found) else found
         if value:
-            return value  # pyright: ignore[reportReturnType]
+            return cast("T", value)
         if time.monotonic() > end:
             more = f"; known: {known()}"[:3000] if known else ""
             pytest.fail(f"not within {within_s:g} s: {what}{more}", pytrace=False)

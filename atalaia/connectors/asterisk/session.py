@@ -42,7 +42,7 @@ from atalaia.connectors.asterisk.protocol import (
 from atalaia.connectors.asterisk.settings import AsteriskSettings
 from atalaia.connectors.asterisk.snapshot import Reader, Reading, ages
 from atalaia.connectors.asterisk.spool import Appender, Spool, now_ms
-from atalaia.connectors.asterisk.watch import Book, unknown_alarm, unknown_to_asterisk
+from atalaia.connectors.asterisk.watch import Book, lines_alarm, unknown_alarm, unknown_to_asterisk
 from atalaia.errors import Fenced, StoreUnavailable
 from atalaia.events.model import Heard
 
@@ -377,6 +377,8 @@ class Session:
 
     async def _say_configuration(self) -> None:
         await self._alarms.say("configuration", self._book.alarm())
+        if self._book.directory is not None:
+            await self._alarms.say("lines", lines_alarm(self._book.directory))
         if self._endpoints is not None and self._book.directory is not None:
             unknown = unknown_to_asterisk(self._book.directory, self._endpoints)
             await self._alarms.say("endpoints", unknown_alarm(unknown))

@@ -70,7 +70,7 @@ class Book:
         return await asyncio.to_thread(self._sources.stamp) != self._stamp
 
     def alarm(self) -> Alarm | None:
-        """Answer what keeps the configuration from being read. Bad lines are told by the interpretation."""
+        """Answer what keeps all of the configuration from being read; `lines_alarm` tells of bad lines."""
         if not self.trouble:
             return None
         todo = "Make the configuration readable again; until then the last reading counts."
@@ -81,6 +81,19 @@ def _missing(directory: Directory) -> list[Problem]:
     return [
         one for one in directory.problems if one.level == "error" and one.line == 0 and one.kind == "the file"
     ]
+
+
+def lines_alarm(directory: Directory) -> Alarm | None:
+    """Answer the alarm for lines and rows that were skipped; each is named by file and line."""
+    skipped = [str(one) for one in directory.problems if one.level == "error"]
+    if not skipped:
+        return None
+    more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+    return Alarm(
+        f"The configuration is read without what is wrong in it: {skipped[0]}{more}",
+        "Correct the lines; they are read again by themselves.",
+        {"problems": skipped[:50], "count": len(skipped)},
+    )
 
 
 def unknown_to_asterisk(directory: Directory, endpoints: list[str]) -> list[str]:
