@@ -16,6 +16,7 @@ from atalaia.clock import SystemClock
 from atalaia.deliveries.receiver import Receiver
 from atalaia.deliveries.signing import new_secret
 from simulators.asterisk import AsteriskSimulator, demo_world, write_etc
+from simulators.asterisk.world import Rabbit
 from tests.journeys.conftest import PlaceMaker
 from tests.journeys.hubs import Furnisher, Place, Worker
 from tests.journeys.truth import is_live
@@ -59,28 +60,33 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    make_place: PlaceMaker, folder: Path, *, live: bool = True, **settings: Any
-) -> AsyncIterator[Stage]:
-    """Start everything; `settings` of the connection win. live: wait until the connection is."""
+    make_place: PlaceMaker, folder: Path, *, live: bool = True, password: str = PASSWORD,
+    rabbit: Rabbit | None = None, webhook: dict[str, Any] | None = None, **settings: Any,
+) -> AsyncIterator[Stage]:  # fmt: skip
+    """Start everything; `settings` of the connection win. live: wait until the connection is.
+
+    password: the simulator's. webhook: more secrets of the subscription.
+    """
     world = demo_world()
     simulator = AsteriskSimulator(
-        clock=SystemClock(), random=random.Random(1), user="atalaia", password=PASSWORD, systemname="voip1"
+        clock=SystemClock(), random=random.Random(1), user="atalaia", password=password, systemname="voip1"
     )
     simulator.add_phones(world.phones())
     await simulator.start()
     receiver = Receiver([new_secret()], keep=100_000)
     url = await receiver.start()
     etc = folder / "etc"
-    write_etc(etc, world)
+    write_etc(etc, world, rabbit=rabbit)
     place = make_place(allow=(url.split("/")[2],))
     given = {
-        "url": simulator.url, "user": "atalaia", "password": PASSWORD, "server": "voip1",
+        "url": simulator.url, "user": "atalaia", "password": password, "server": "voip1",
         "ami_port": simulator.ami_port, "etc_folder": str(etc), **settings,
     }  # fmt: skip
 
     def furnish(furnisher: Furnisher, tx: Any) -> tuple[str, str]:
         wanted = {"types": ["call.*", "endpoint.*", "intake.*"]}
-        furnisher.webhook(tx, url, receiver.secrets[0], filter=wanted)
+        secrets = {"signing": [{"secret": receiver.secrets[0]}], **(webhook or {})}
+        furnisher.webhook(tx, url, receiver.secrets[0], filter=wanted, secrets=secrets)
         intake = furnisher.connection(tx, "intake", "intake")
         return furnisher.connection(tx, "asterisk", "voip1", **given), intake
 
