@@ -38,11 +38,10 @@ async def test_no_secret_comes_out_anywhere(
         await hub.simulator.call("answered", ORIGIN, DESTINY, ring_s=0.2, talk_s=0.5)
         # The upstream says our own password aloud, and another one by a name that tells.
         hub.simulator.pbx.event("ChannelUserevent", eventname="said", userevent={"note": f"it is {ARI}"})
+        await until(lambda: hub.place.read(_was_heard), "the frame with our password is heard")
         await hub.simulator.faults.start("wrong-password")
         await until(lambda: facts(hub.place, "connection.needs_person"), "the password is refused")
         await until(lambda: facts(hub.place, "target.opened"), "a target is down")
-
-        assert await hub.place.read(_was_heard), "the frame with our password did not arrive"
 
         found = {f"log: {line[:400]}" for line in hub.place.logs().splitlines() if _leaks(line)}
         found |= await _leaks_of_the_api(hub)
