@@ -40,6 +40,11 @@ FORMS = (
     N_("Asterisk on {} closed the event socket ({})."),
     N_("Hearing was given up: {} MiB of events were waiting for the database, the limit."),
     N_("The session to {} failed."),
+    N_("connection refused"),
+    N_("connection reset"),
+    N_("no route to host"),
+    N_("network is unreachable"),
+    N_("timed out"),
     N_("Correct the path in the connection's settings."),
     N_("the hub was not running"),
     N_("closed by us"),
@@ -183,8 +188,13 @@ def _said(text: str, language: str) -> str:
         return exact
     for pattern, form in _patterns():
         if found := pattern.fullmatch(text):
-            return gettext(form).format(*found.groups())
+            return gettext(form).format(*(_inner(group) for group in found.groups()))
     return text
+
+
+def _inner(text: str) -> str:
+    """Answer what stands in a place: a form of its own, or a name that stays as it is."""
+    return gettext(text) if text in FORMS else text
 
 
 @lru_cache

@@ -101,8 +101,11 @@ async def violations(page: Page) -> list[str]:
 
 
 async def too_wide(page: Page) -> int:
-    """Answer by how many pixels the page must be scrolled sideways."""
-    return await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    """Answer by how many pixels the page, or a table in its box, reaches beyond what is shown."""
+    return await page.evaluate(
+        "Math.max(document.documentElement.scrollWidth - document.documentElement.clientWidth, "
+        "...[...document.querySelectorAll('.table-box')].map(box => box.scrollWidth - box.clientWidth))"
+    )
 
 
 async def english(page: Page) -> list[str]:
