@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 
 import pytest
@@ -24,6 +25,14 @@ GROUPS = {
 }
 
 
+# Folders and files whose tests serve, start programs, or read the whole tree.
+SERVED = (
+    "tests/browser/", "tests/cli/", "tests/journeys/", "tests/peers/", "tests/simulators/", "tests/web/",
+    "tests/test_package.py", "tests/test_reference.py", "tests/connectors/asterisk/test_properties.py",
+    "tests/desk/test_folds.py",
+)  # fmt: skip
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run what is marked long: hours, not minutes")
 
@@ -40,6 +49,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         group = _group(item)
         order[item] = places[group]
+        if not group and _is_pure(item):
+            item.add_marker("pure")
         if group:
             item.add_marker("browser" if group == "browser" else "peers")
             if not item.get_closest_marker("xdist_group"):
@@ -47,6 +58,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # Under xdist the long row of peers must start first; alone, a quick failure should come first.
     shared_out = bool(config.getoption("numprocesses", None)) or hasattr(config, "workerinput")
     items.sort(key=lambda item: order[item] if shared_out else -order[item])
+
+
+def _is_pure(item: pytest.Item) -> bool:
+    """Answer whether a test opens neither a socket nor a database nor a process: those run within seconds."""
+    if inspect.iscoroutinefunction(getattr(item, "obj", None)) or item.get_closest_marker("slow"):
+        return False
+    return not item.nodeid.startswith(SERVED)
 
 
 def _group(item: pytest.Item) -> str:

@@ -30,7 +30,7 @@ REGISTRIES = [
         ("proxy", "golang", "org"),
     ]
 ]
-MACHINE_PATHS = ["/".join(("", *parts, "")) for parts in [("work",), ("root",), ("tmp", "brief")]]
+MACHINE_PATHS = ["/".join(("", *parts, "")) for parts in [("work",), ("root",), ("farm",)]]
 
 
 def tracked_files() -> list[Path]:
@@ -102,7 +102,7 @@ def test_links_between_pages_lead_somewhere():
 @pytest.mark.parametrize("word", [*REGISTRIES, *MACHINE_PATHS])
 def test_no_committed_file_names(word: str):
     """No host of a package registry, and no path of the machine it was written on."""
-    # A path counts only where it begins, so that `…/atalaia/work/` stays a fine name.
+    # A path counts only where it begins, so that such a folder within another stays a fine name.
     pattern = re.compile((rb"(?<![\w.$}/-])" if word.startswith("/") else rb"") + re.escape(word).encode())
     found = [
         f"{path.relative_to(ROOT)}: {match[0].decode(errors='replace')}"
