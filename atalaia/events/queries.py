@@ -87,7 +87,8 @@ _KINDS = (
 )
 _COUNTS_OF = text(
     f"{_KINDS} select k.connection, k.type, sum(k.kept) as kept, "  # noqa: S608 - our own words
-    "sum(k.counted) as counted, sum(k.dropped) as dropped, sum(k.duplicate) as duplicate from t join event_counts k "
+    "sum(k.counted) as counted, sum(k.dropped) as dropped, sum(k.duplicate) as duplicate "
+    "from t join event_counts k "
     "on k.connection = :c and k.type = t.x and k.minute_ms >= :low "
     "group by k.connection, k.type order by k.type"
 )
