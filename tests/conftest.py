@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+from typing import Any
 
 import pytest
 
@@ -55,9 +56,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("browser" if group == "browser" else "peers")
             if not item.get_closest_marker("xdist_group"):
                 item.add_marker(pytest.mark.xdist_group(group))
+        if config.getoption("loadgroup", False):
+            _name_group(item)
     # Under xdist the long row of peers must start first; alone, a quick failure should come first.
     shared_out = bool(config.getoption("numprocesses", None)) or hasattr(config, "workerinput")
     items.sort(key=lambda item: order[item] if shared_out else -order[item])
+
+
+def _name_group(item: pytest.Item) -> None:
+    """Put the group into the test's id, where xdist's scheduler looks for it.
+
+    xdist 3.8 does that itself, but in a field that pytest 9.2 no longer reads; without this the tests of one
+    peer go to all workers.
+    """
+    mark = item.get_closest_marker("xdist_group")
+    identity: Any = getattr(item, "_id", None)
+    if mark is not None and identity is not None:
+        item._id = identity.parse(f"{item.nodeid}@{mark.args[0]}")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _is_pure(item: pytest.Item) -> bool:
