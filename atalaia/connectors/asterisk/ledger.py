@@ -138,7 +138,8 @@ class Ledger:
         """Answer the leg of a channel, remembering it first when it is new (the hub came in the middle)."""
         found = self.leg(channel.id)
         if found is None:
-            found = Leg(channel.id, channel.name)
+            # What was said of its recording before we came stands in the channel, where it has variables.
+            found = Leg(channel.id, channel.name, recording=channel.recording)
             self.put_leg(found)
             if technology_of(channel.name) == "Local":
                 self.memory.put("local:" + channel.name, channel.id)

@@ -91,6 +91,22 @@ def test_a_call_that_ended_in_the_gap_is_closed_from_its_sound(fold: Fold, strea
     assert end["recording"] == RELATIVE.rsplit("/", 1)[1]
 
 
+def test_a_call_first_met_in_the_middle_is_closed_from_the_sound_its_channel_names(
+    fold: Fold, stream: Stream
+) -> None:
+    # Between two losses only the answer is heard; the reading in between never comes to its end.
+    caller = stream.channel(
+        "1121001", "1121002", "Ring", channelvars={"MIXMONITOR_FILENAME": SOUND, "CHANNEL(linkedid)": ""}
+    )
+    callee = stream.channel("1121002")
+    fold.take(stream.dial(caller, callee, 1000, "ANSWER"), stream.up(caller, 1001))
+    lose(fold, stream, 2000, 9000)
+    fold.take(*stream.reading(9100, channels=[], recordings=wav(4.02, until=5000)))
+
+    [end] = fold.last()
+    assert (end["ended_ms"], end["talk_ms"], end["forceclose"]) == (T0 + 5000, 4000, True)
+
+
 def test_sound_proves_an_answer_that_fell_into_the_gap(fold: Fold, stream: Stream) -> None:
     caller, callee = ringing(fold, stream, "1121001", "1121002", "1121002")
     fold.take(stream.varset(caller, "MIXMONITOR_FILENAME", SOUND, 3))
