@@ -28,7 +28,7 @@ def configure(settings: Settings, redactor: Redactor) -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # tests look at what is logged, and nothing hot logs
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

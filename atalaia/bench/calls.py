@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +24,7 @@ import aiohttp
 import orjson
 
 from atalaia.bench import bus as buses
+from atalaia.bench import lab
 from atalaia.bench.common import Child, child, cpu_s, percentile, rss_mb, say, scratch
 from atalaia.bench.ground import prepare, up_words
 from atalaia.connectors.asterisk.settings import AsteriskSettings
@@ -67,6 +69,7 @@ async def bench(*, seconds: float, rate: float, burst: float, together: int) -> 
         etc = folder / "etc"
         asterisk = await stack.enter_async_context(_asterisk(etc, bus))
         settings = _settings(asterisk, etc)
+        real = await _on_a_real_one(bus, rate, seconds)
         await prepare(folder / "hub", [("asterisk", "bench", settings)], bus.subscriptions())
         hub = await stack.enter_async_context(child(up_words(folder / "hub"), env=bus.environment()))
         stage = _Stage(asterisk, hub, bus)
@@ -81,22 +84,70 @@ async def bench(*, seconds: float, rate: float, burst: float, together: int) -> 
         baseline = await _baseline(asterisk, bus, rate, min(seconds, 6.0))
     return {
         "bench": "calls",
-        "upstream": "simulated streams",
+        "upstream": "a real Asterisk, then streams" if "p99_ms" in real else "streams",
         "bus": bus.name,
-        "calls": stage.expected,
-        "calls_per_s": sustained["calls_per_s"],
+        "calls": stage.expected + real.get("calls", 0),
+        "calls_per_s": rate,
         "events_per_s": sustained["events_per_s"],
-        "p50_ms": sustained["p50_ms"],
-        "p99_ms": sustained["p99_ms"],
+        "p50_ms": real.get("p50_ms", sustained["p50_ms"]),
+        "p99_ms": real.get("p99_ms", sustained["p99_ms"]),
+        "real": real,
         "sustained": sustained,
         "burst": heavy,
         "together": many,
-        "cut": any(one["cut"] for one in state["connections"]) or stage.reconnected(state),
-        "records_wrong": wrong,
+        "cut": real.get("cut", False) or stage.was_cut(state),
+        "records_wrong": wrong + real.get("records_wrong", 0),
         "rss_mb": memory,
         "baseline": baseline,
         "goal": {"p99_ms": 1000, "cut": False, "records_wrong": 0},
     }
+
+
+async def _on_a_real_one(bus: buses.Bus, rate: float, seconds: float) -> dict[str, Any]:
+    """Have real SIP phones call through a real Asterisk at the sustained rate, where there is one."""
+    folder = lab.find()
+    if folder is None:
+        return {"not_run": "no installed Asterisk of the test set-up here, or not root"}
+    calls = int(rate * seconds)
+    async with AsyncExitStack() as stack:
+        data = stack.enter_context(scratch())
+        asterisk = await stack.enter_async_context(lab.running(folder))
+        bus.write_servers(data)
+        settings = {
+            "url": asterisk.address, "server": "voip1", "user": asterisk.told["ASTERISK_ARI_USER"],
+            "password": asterisk.told["ASTERISK_ARI_PASSWORD"],
+            "etc_folder": asterisk.told["ASTERISK_ETC_DIR"],
+            "ami_port": int(asterisk.told["ASTERISK_AMI"].rpartition(":")[2]),
+            "mqservers_file": str(data / "__MQSERVERS__.DEF"),
+        }  # fmt: skip
+        model = AsteriskSettings.model_validate(settings)
+        await prepare(data / "hub", [("asterisk", "bench", model)], bus.subscriptions())
+        hub = await stack.enter_async_context(child(up_words(data / "hub"), env=bus.environment()))
+        arrivals = Arrivals()
+        listener = asyncio.create_task(bus.listen(arrivals.take))
+        try:
+            await _until_live(data)
+            say(f"calls: {calls} real calls at {rate:g} a second")
+            before, began = cpu_s(hub.pid), time.perf_counter()
+            expected = await asterisk.load(rate, calls)
+            deadline = time.perf_counter() + SETTLE_S
+            while arrivals.ended() < calls and time.perf_counter() < deadline:
+                await asyncio.sleep(0.05)
+            took = time.perf_counter() - began
+        finally:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+        return {
+            "calls": calls,
+            "calls_per_s": rate,
+            "records": len(arrivals.late_s),
+            "p50_ms": round(percentile(arrivals.late_s, 0.5) * 1000, 1),
+            "p99_ms": round(percentile(arrivals.late_s, 0.99) * 1000, 1),
+            "records_wrong": lab.wrong(expected, list(arrivals.bodies.values())),
+            "cut": _lost_hearing(data),
+            "hub_cpu_share": round((cpu_s(hub.pid) - before) / took, 2),
+            "rss_mb": rss_mb(hub.pid),
+        }
 
 
 def _long_talk(calls: int) -> tuple[float, float]:
@@ -125,7 +176,10 @@ class _Stage:
                 while not (state := await _get(f"{self.asterisk.at('control')}/_state"))["connections"]:
                     await asyncio.sleep(0.1)
             self.apps = {one["app"] for one in state["connections"]}
-            await asyncio.sleep(1.5)  # the first reading of channels and endpoints is not part of the load
+            self.expected = 1  # the simulator begins with one call of its own accord
+            async with asyncio.timeout(30):
+                while self.arrivals.ended() < self.expected:
+                    await asyncio.sleep(0.1)
             yield
         finally:
             task.cancel()
@@ -172,9 +226,10 @@ class _Stage:
             wrong += data is None or states != call["messages"] or any(data.get(n) != call[n] for n in _TOLD)
         return wrong
 
-    def reconnected(self, state: dict[str, Any]) -> bool:
-        """Answer whether the session that listens now is another one than at first."""
-        return {one["app"] for one in state["connections"]} != self.apps
+    def was_cut(self, state: dict[str, Any]) -> bool:
+        """Answer whether the Asterisk gave the session up, or another one than at first listens now."""
+        cut = any(one["cut"] for one in state["connections"])
+        return cut or {one["app"] for one in state["connections"]} != self.apps
 
 
 @asynccontextmanager
@@ -253,3 +308,24 @@ async def _get(url: str) -> dict[str, Any]:
 async def _post(url: str, body: dict[str, Any]) -> None:
     async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
         answer.raise_for_status()
+
+
+async def _until_live(data: Path) -> None:
+    """Wait until the hub hears."""
+    async with asyncio.timeout(30):
+        while not _count(data, "select count(*) from connection_states where state = 'live'"):
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(1.0)  # the first reading of channels and endpoints is not part of the load
+
+
+def _lost_hearing(data: Path) -> bool:
+    """Answer whether the session was lost in between: the log tells of each loss."""
+    return _count(data, "select count(*) from events where type = 'connection.lost'") > 0
+
+
+def _count(data: Path, query: str) -> int:
+    database = sqlite3.connect(f"file:{data / 'hub' / 'atalaia.db'}?mode=ro", uri=True)
+    try:
+        return int(database.execute(query).fetchone()[0])
+    finally:
+        database.close()
