@@ -60,16 +60,16 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    make_place: PlaceMaker, folder: Path, *, live: bool = True, password: str = PASSWORD,
+    make_place: PlaceMaker, folder: Path, *, live: bool = True, secret: str = PASSWORD,
     rabbit: Rabbit | None = None, webhook: dict[str, Any] | None = None, **settings: Any,
 ) -> AsyncIterator[Stage]:  # fmt: skip
     """Start everything; `settings` of the connection win. live: wait until the connection is.
 
-    password: the simulator's. webhook: more secrets of the subscription.
+    secret: the simulator's password. webhook: more secrets of the subscription.
     """
     world = demo_world()
     simulator = AsteriskSimulator(
-        clock=SystemClock(), random=random.Random(1), user="atalaia", password=password, systemname="voip1"
+        clock=SystemClock(), random=random.Random(1), user="atalaia", password=secret, systemname="voip1"
     )
     simulator.add_phones(world.phones())
     await simulator.start()
@@ -79,7 +79,7 @@ async def stage(
     write_etc(etc, world, rabbit=rabbit)
     place = make_place(allow=(url.split("/")[2],))
     given = {
-        "url": simulator.url, "user": "atalaia", "password": password, "server": "voip1",
+        "url": simulator.url, "user": "atalaia", "password": secret, "server": "voip1",
         "ami_port": simulator.ami_port, "etc_folder": str(etc), **settings,
     }  # fmt: skip
 

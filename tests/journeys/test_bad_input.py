@@ -144,10 +144,10 @@ async def test_a_full_disk_refuses_senders_and_loses_nothing_it_has_acknowledged
             sender.cancel()
             with suppress(asyncio.CancelledError):
                 await sender
+        await until(lambda: hub.statuses() == [WHOLE], "what was heard meanwhile is written down")
         await is_settled(hub.place)
         seen = [one.json() for one in hub.receiver.messages]
         ledger.check("webhook", [entry(one) for one in seen if one["type"] == "intake.ledger.entry"])
-        assert hub.statuses() == [WHOLE]
         assert "disk" in hub.place.logs()
 
 

@@ -31,7 +31,7 @@ async def test_no_secret_comes_out_anywhere(
 ) -> None:
     broker = Rabbit("127.0.0.1", rabbitmq.port, "atalaia", MQ)
     async with stage(
-        make_place, tmp_path, password=ARI, rabbit=broker, webhook={"headers": {"X-Api-Key": HEADER}}
+        make_place, tmp_path, secret=ARI, rabbit=broker, webhook={"headers": {"X-Api-Key": HEADER}}
     ) as hub:
         await _put_secrets_in(hub)
         hub.receiver.answer = lambda _: 500  # its failures are told, with what was sent
