@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.journeys.bus import Conversation
 from tests.peers.asterisk import CALL, Asterisk
 
 PHONES_AT_ONCE = 8
@@ -104,6 +106,17 @@ class Outcome:
                 one["reason"] = self.played.reason
         return [*records, THIRD] if self.played.scenario == "attended" else records
 
+    def pick(self, found: Iterable[Conversation]) -> list[Conversation]:
+        """Answer the conversations that these phones began while the scenario was played, oldest first."""
+        since_ms, until_ms = self.result["began"] * 1000 - 500, self.result["ended"] * 1000 + 500
+        phones = self.played.phones | {one["origin"] for one in self.expected}
+        mine = [
+            one
+            for one in found
+            if one.first["origin"] in phones and since_ms <= one.first["extra"]["opened_ms"] <= until_ms
+        ]
+        return sorted(mine, key=lambda one: (one.first["extra"]["opened_ms"], one.guid))
+
 
 def list_scenarios() -> set[str]:
     """Answer the names that `call list` prints."""
@@ -113,17 +126,23 @@ def list_scenarios() -> set[str]:
 
 def play_all(asterisk: Asterisk) -> dict[str, Outcome]:
     """Play every scenario, those with phones of their own side by side."""
+    rows = (GROUPS, LOADS, *([one] for one in ALONE))
+    return {one.played.scenario: one for one in play_rows(asterisk, rows)}
+
+
+def play_rows(asterisk: Asterisk, rows: Iterable[Sequence[Played]]) -> list[Outcome]:
+    """Play rows side by side, each in its order."""
     with ThreadPoolExecutor(PHONES_AT_ONCE) as pool:
-        rows = [pool.submit(_play_row, asterisk, row) for row in (GROUPS, LOADS, *([one] for one in ALONE))]
-        return {one.played.scenario: one for row in rows for one in row.result()}
+        played = [pool.submit(_play_row, asterisk, row) for row in rows]
+        return [one for row in played for one in row.result()]
 
 
-def _play_row(asterisk: Asterisk, row: list[Played]) -> list[Outcome]:
+def _play_row(asterisk: Asterisk, row: Sequence[Played]) -> list[Outcome]:
     return [_play(asterisk, one) for one in row]
 
 
 def _play(asterisk: Asterisk, one: Played) -> Outcome:
-    """Play one; phones whose ports met another process's are tried again. Ports come from the process id."""
+    """Play one, again if its phones failed: `call` writes their scripts anew while others read them."""
     result: dict[str, Any] = {}
     for _ in range(3):
         result = asterisk.start_call(one.scenario, **one.options).result()

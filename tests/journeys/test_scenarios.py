@@ -47,17 +47,7 @@ class Evening:
         return [one for found in self.by_vhost.values() for one in found.values()]
 
     def told_of(self, scenario: str) -> list[Conversation]:
-        """Answer the conversations that this scenario's phones began, oldest first."""
-        outcome = self.outcomes[scenario]
-        since_ms = outcome.result["began"] * 1000 - 500
-        until_ms = outcome.result["ended"] * 1000 + 500
-        phones = outcome.played.phones | {one["origin"] for one in outcome.expected}
-        mine = [
-            one
-            for one in self.all
-            if one.first["origin"] in phones and since_ms <= one.first["extra"]["opened_ms"] <= until_ms
-        ]
-        return sorted(mine, key=lambda one: (one.first["extra"]["opened_ms"], one.guid))
+        return self.outcomes[scenario].pick(self.all)
 
     def statuses_of(self, endpoint: str) -> list[str]:
         """Answer the endpoint-status messages of a phone, in order."""
