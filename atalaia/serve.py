@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 3600.0
 POLICIES_EVERY_S = 15.0
+SWITCH_S = 0.0005
 FIRST_SWEEP_S = 300.0
 
 
@@ -84,6 +86,9 @@ async def running(
 
     Errors: `ConfigError` and `StoreUnavailable` when it cannot start; both say what to do.
     """
+    # Writer, readers and event loop hand the interpreter to each other many times an event; at the default of
+    # 5 ms a turn that is most of a delivery's time.
+    sys.setswitchinterval(SWITCH_S)
     hub = await build(settings, connectors, ambient or Ambient())
     tasks = [asyncio.create_task(work, name=name) for name, work in _loops(hub).items()]
     for task in tasks:

@@ -317,9 +317,18 @@ def _newer(source: Source, epoch: int | None) -> str:
 
 
 def read_after(
-    tx: Connection, seq: int, *, limit: int = 500, family: int | None = None, upto: int | None = None
+    tx: Connection,
+    seq: int,
+    *,
+    limit: int = 500,
+    family: int | None = None,
+    upto: int | None = None,
+    prefix: str = "",
 ) -> list[Event]:
-    """Answer at most `limit` events after `seq`, in order. Nothing with a lower seq can appear later."""
+    """Answer at most `limit` events after `seq`, in order. Nothing with a lower seq can appear later.
+
+    prefix: only types that begin so.
+    """
     query = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
     if family == FACT:
         query = query.where(text("family = 1"))  # spelled like the partial index
@@ -327,6 +336,9 @@ def read_after(
         query = query.where(events.c.family == family)
     if upto is not None:
         query = query.where(events.c.seq <= upto)
+    if prefix:
+        # On a part of the type, so that no planner leaves the order of the log for the index on types.
+        query = query.where(func.substr(events.c.type, 1, len(prefix)) == prefix)
     return [to_event(row) for row in tx.execute(query)]
 
 

@@ -36,12 +36,14 @@ class Page:
     more: bool
 
 
-def read_page(tx: Connection, seq: int, *, family: int | None, wants: Callable[[str], bool]) -> Page:
-    """Read what a reaction wants after `seq`."""
+def read_page(
+    tx: Connection, seq: int, *, family: int | None, wants: Callable[[str], bool], prefix: str = ""
+) -> Page:
+    """Read what a reaction wants after `seq`. prefix: with which all wanted types begin."""
     last = head(tx)
     if last <= seq:
         return Page([], seq, more=False)
-    rows = read_after(tx, seq, limit=PAGE, family=family, upto=last)
+    rows = read_after(tx, seq, limit=PAGE, family=family, upto=last, prefix=prefix)
     full = len(rows) == PAGE
     upto = rows[-1].seq if full else last
     return Page([event for event in rows if wants(event.type)], upto, more=full)

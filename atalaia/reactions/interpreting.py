@@ -65,6 +65,7 @@ class Interpreting:
         self._ambient = ambient
         self._wants = Matcher(interpretation.types)
         self.topic = _topic(interpretation.types)
+        self._prefix = _prefix(interpretation.types)
         self._lease: Lease | None = None
         self._cursor: int | None = None
         self._minds: dict[str, _Mind] = {}
@@ -118,7 +119,7 @@ class Interpreting:
 
     def _read(self, tx: Connection) -> tuple[int, Page, list[Again], dict[str, list[Any]]]:
         cursor = read_cursor(tx, self.name)
-        page = read_page(tx, cursor, family=HEARD, wants=self._wants)
+        page = read_page(tx, cursor, family=HEARD, wants=self._wants, prefix=self._prefix)
         again = asked_again(tx, self.name)
         needed = {event.connection for event in page.events}
         needed |= {one.event.connection for one in again if one.event}
@@ -193,6 +194,12 @@ def forget(tx: Connection, name: str) -> None:
 
 def _topic(types: Sequence[str]) -> str:
     """Answer the bell that rings for all of these types and for as little else as possible."""
+    prefix = _prefix(types)
+    return heard_of(prefix[:-1]) if prefix else LOG
+
+
+def _prefix(types: Sequence[str]) -> str:
+    """Answer with what all of these types begin: the connector's name and a point, or nothing."""
     connectors = {one.partition(".")[0] for one in types}
     only = connectors.pop() if len(connectors) == 1 else "*"
-    return LOG if "*" in only else heard_of(only)
+    return "" if "*" in only else f"{only}."
