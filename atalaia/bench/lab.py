@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -86,14 +87,15 @@ def wrong(expected: list[dict[str, Any]], bodies: list[dict[str, Any]]) -> int:
 
 
 async def _run(program: Path, words: list[str], environment: Mapping[str, str]) -> str:
-    process = await asyncio.create_subprocess_exec(
-        str(program), *words, env=dict(environment),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    said, _ = await process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{program.name} {words[0]} ended with status {process.returncode}")
-    return said.decode()
+    # Into a file: the Asterisk that `asterisk-up` leaves running would keep a pipe open for ever.
+    with tempfile.TemporaryFile() as said:
+        process = await asyncio.create_subprocess_exec(
+            str(program), *words, env=dict(environment), stdout=said, stderr=asyncio.subprocess.DEVNULL
+        )
+        if await process.wait():
+            raise RuntimeError(f"{program.name} {words[0]} ended with status {process.returncode}")
+        said.seek(0)
+        return said.read().decode()
 
 
 def _free(kind: socket.SocketKind) -> int:
