@@ -89,7 +89,13 @@ async def child(words: Sequence[str], *, env: dict[str, str] | None = None) -> A
         *words,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL if not os.environ.get("ATALAIA_BENCH_LOUD") else None,
-        env={**os.environ, "PYTHONPATH": _checkout(), "ATALAIA_LOG_LEVEL": "warning", **(env or {})},
+        # As for a person: with cached bytecode, whatever this shell says of it.
+        env={
+            **_without("PYTHONDONTWRITEBYTECODE"),
+            "PYTHONPATH": _checkout(),
+            "ATALAIA_LOG_LEVEL": "warning",
+            **(env or {}),
+        },
     )
     try:
         assert process.stdout is not None
@@ -105,6 +111,10 @@ async def child(words: Sequence[str], *, env: dict[str, str] | None = None) -> A
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def _without(name: str) -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key != name}
 
 
 def _checkout() -> str:

@@ -100,6 +100,14 @@ def _fill(path: Path, ground: Ground, count: int) -> None:
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("pragma synchronous=off")
     database.execute("pragma cache_size=-400000")
+    database.execute("pragma journal_mode=off")
+    # Indexes built at the end, from sorted keys, take a tenth of the time.
+    query = (
+        "select name, sql from sqlite_master where type = 'index' and tbl_name = 'events' and sql is not null"
+    )
+    indexes = database.execute(query).fetchall()
+    for name, _ in indexes:
+        database.execute(f"drop index {name}")
     database.execute("begin")
     first = int(database.execute("select coalesce(max(seq), 0) from events").fetchone()[0]) + 1
     connection, body = (
@@ -119,4 +127,7 @@ def _fill(path: Path, ground: Ground, count: int) -> None:
     done = [(name, first + count - 1, 1, start_ms) for name in reactions]
     database.executemany("insert or replace into cursors values (?,?,?,?)", done)
     database.execute("commit")
+    for _, sql in indexes:
+        database.execute(sql)
+    database.execute("pragma journal_mode=wal")
     database.close()

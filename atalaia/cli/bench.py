@@ -63,7 +63,7 @@ def calls(
 
 @app.command("start")
 def start(
-    events: Annotated[int, typer.Option(min=0, help="Events in the log before the start.")] = 5_000_000,
+    events: Annotated[int, typer.Option(min=0, help="Events in the log before the start.")] = 3_000_000,
     as_json: AsJson = False,
 ) -> None:
     """How soon the hub is ready on a full log, and what it needs when nothing happens."""
