@@ -123,10 +123,11 @@ class Door:
     def _note(self, scope: Scope, answer: _Answer, began: float) -> None:
         who: Who = scope["state"].get("who", NOBODY)
         took_ms = round((self._parts.ambient.clock.monotonic() - began) * 1000, 1)
+        # No colon behind the kind: `token:…` looks like a secret, and the id that finds the sender is masked.
         say = log.debug if scope["path"].startswith(("/health", "/metrics", "/live")) else log.info
         say(
             "request", id=answer.id, method=scope["method"], path=shown_path(scope["path"]),
-            status=answer.status or 500, took_ms=took_ms, by=f"{who.kind}:{who.id}",
+            status=answer.status or 500, took_ms=took_ms, by=f"{who.kind} {who.id}".rstrip(),
             address=scope["state"].get("address", ""),
         )  # fmt: skip
 

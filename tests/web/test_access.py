@@ -259,3 +259,16 @@ async def test_one_asker_cannot_take_the_api_from_the_others(site: Site) -> None
     limiter = Limiter(site.parts.ambient.clock, 2)
     assert [limiter.take("a") > 0 for _ in range(3)] == [False, False, True]
     assert limiter.take("b") == 0
+
+
+async def test_the_access_log_names_the_token_by_its_id_and_never_by_its_secret(site: Site) -> None:
+    token, secret = await site.parts.tokens.make("portal", ["calls:read"])
+    client = site.client(secret)
+    with capture_logs() as logs:
+        async with client.get(f"/api/calls?token={secret}") as answer:
+            assert answer.status == 200
+
+    [entry] = [one for one in logs if one["event"] == "request"]
+    line = str(site.parts.redactor.processor(None, "info", dict(entry)))
+    assert f"token {token.id}" in line
+    assert secret not in line

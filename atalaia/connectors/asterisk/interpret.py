@@ -22,6 +22,9 @@ from atalaia.reactions.interpreter import Interpretation, Memory
 
 HELD_MAX = 50_000  # a reading that takes so long has failed; the events must not wait for it
 
+# In which session our application was replaced, as the memory has it until the alarm is resolved.
+THIS_SESSION, EARLIER_SESSION = "this", "earlier"
+
 
 class AsteriskInterpreter:
     """Understands the heard events of one Asterisk connection, in order of the log."""
@@ -116,6 +119,8 @@ class AsteriskInterpreter:
                 if link.get("state") == "reading":
                     self._release("down")
                     link = self._link()
+                if self._memory.get("replaced"):
+                    self._memory.put("replaced", EARLIER_SESSION)
                 lost_ms = link.get("lost_ms") or self._last_sign_ms(link)
                 self._reading.clear()
                 self._memory.put(
@@ -164,7 +169,12 @@ class AsteriskInterpreter:
             self._memory.put("heard_ms", at_ms)
 
     def _replaced(self, event: wire.Replaced) -> None:
-        """Another client took our application's name: this connection is open and mute from here on."""
+        """Another client took our application's name: this connection is open and mute from here on.
+
+        Asterisk may say so more than once; within one session it is one replacement and one alarm.
+        """
+        if self._memory.get("replaced") == THIS_SESSION:
+            return
         known = {"app": event.app}
         data = {
             "title": f"Another client took the application name {event.app}.",
@@ -173,7 +183,7 @@ class AsteriskInterpreter:
                 "todo": "Find out which client uses it; ours comes back with a new name.",
             },
         }
-        self._memory.put("replaced", event.app)
+        self._memory.put("replaced", THIS_SESSION)
         self._alert("alert.raised", event.at_ms, data)
 
     def _resolve_replaced(self, at_ms: int) -> None:
@@ -182,7 +192,7 @@ class AsteriskInterpreter:
             self._alert("alert.resolved", at_ms, {})
 
     def _alert(self, fact_type: str, at_ms: int, data: dict[str, Any]) -> None:
-        cause = f"asterisk.replaced:{self._ledger.connection}"  # the session's word for it too: one alert
+        cause = f"asterisk.replaced:{self._ledger.connection}"
         self._ledger.say(fact_type, cause, at_ms, data, f"{cause}:{fact_type}:{self._ledger.seq}")
 
 
