@@ -18,6 +18,9 @@ FUNCTION_LINES = 60
 # What a simulator may know of the product: how time, names and chance are handed in.
 LENT_TO_SIMULATORS = {"atalaia", "atalaia.clock", "atalaia.ids", "atalaia.ambient"}
 
+# What fails a test without the word assert: pytest's own, and what the browser tests expect of a page.
+ASSERTING = frozenset({"raises", "warns", "fail", "expect"})
+
 
 def read_order() -> dict[str, int]:
     """Read the map's order line: from the name of a room to its height, 0 at the bottom."""
@@ -177,3 +180,37 @@ def test_files_and_functions_are_short():
                         f"{name}:{node.lineno}: {node.name} has {length} lines, at most {FUNCTION_LINES}"
                     )
     assert not long, "\n".join(long)
+
+
+def claims(helpers: frozenset[str], node: ast.AST) -> bool:
+    """Answer whether something in here can fail by itself: an assertion, or a helper that makes one."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Assert):
+            return True
+        if isinstance(inner, ast.Call):
+            name = inner.func.attr if isinstance(inner.func, ast.Attribute) else getattr(inner.func, "id", "")
+            if name in ASSERTING | helpers:
+                return True
+    return False
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield from (
+        node for node in ast.walk(parse(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+
+
+def test_every_test_asserts_what_it_claims():
+    paths = python_files("tests")
+    checks = [one for path in paths for one in functions(path) if one.name.lstrip("_").startswith("check")]
+    # A helper counts by its name only when it is one of the tests' own and itself asserts something.
+    helpers: frozenset[str] = frozenset()
+    while (more := frozenset(one.name for one in checks if claims(helpers, one))) != helpers:
+        helpers = more
+    silent = [
+        f"{path.relative_to(ROOT)}:{one.lineno}: {one.name}"
+        for path in paths
+        for one in functions(path)
+        if one.name.startswith("test_") and not claims(helpers, one)
+    ]
+    assert not silent, "\n".join(silent)

@@ -113,10 +113,13 @@ async def test_a_connection_that_is_switched_off_is_closed_and_on_again_opened(h
 
 async def test_a_deleted_connection_is_closed(hub: Hub):
     await hub.add()
-    await hub.upstream.opened(1)
+    session = await hub.upstream.opened(1)
     await hub.store.write(lambda tx: hub.registry.delete(tx, "c1", 5))
     await hub.ownership.beat()
     await hub.seen("connection.stopped")
+
+    assert session.closed
+    assert hub.supervisor.keepers == {}
 
 
 async def test_changed_settings_open_a_new_session_once_the_old_one_is_closed(hub: Hub):
@@ -182,6 +185,9 @@ async def test_a_store_that_is_away_delays_a_keeper_and_does_not_lose_it(hub: Hu
     await until(lambda: rough.failed > 0)
     while not hub.upstream.sessions:
         await hub.clock.run_for(1)
+
+    assert (rough.failed, rough.fails) == (2, [])
+    assert [session.port.connection for session in hub.upstream.open] == ["c1"]
 
 
 async def test_a_lease_that_comes_back_at_once_waits_for_the_old_session_to_close(hub: Hub):

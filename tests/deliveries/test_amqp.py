@@ -213,7 +213,7 @@ async def test_connections_cut_in_the_middle_lose_nothing_and_keep_the_order(
         await hub.settled(passing_s=2)
     finally:
         await hub.close()
-    await _nothing_lost(rabbitmq, keys=40, each=10)
+    await _check_nothing_lost(rabbitmq, keys=40, each=10)
 
 
 async def test_a_broker_stopped_and_killed_in_the_middle_loses_nothing(
@@ -232,7 +232,7 @@ async def test_a_broker_stopped_and_killed_in_the_middle_loses_nothing(
             await hub.settled(passing_s=5)
     finally:
         await hub.close()
-    await _nothing_lost(rabbitmq, keys=40, each=5)
+    await _check_nothing_lost(rabbitmq, keys=40, each=5)
 
 
 async def test_a_deleted_virtual_host_holds_up_that_client_alone(
@@ -287,7 +287,7 @@ async def _hub(store: Store, clock: HeldClock, port: int) -> Hub:
     return hub
 
 
-async def _nothing_lost(rabbitmq: RabbitMQ, *, keys: int, each: int) -> None:
+async def _check_nothing_lost(rabbitmq: RabbitMQ, *, keys: int, each: int) -> None:
     """Look at it as a consumer that drops repeats by message id: all there, in order per key."""
     first: dict[str, None] = {}
     for message in await rabbitmq.consume(VHOST, "calls"):

@@ -311,11 +311,13 @@ async def test_a_slow_consumer_shows_as_sending(scripted: Hub, script: Script):
     await scripted.until(lambda: script.flying)
 
     async def shown() -> bool:
-        return await scripted.states() == {"sending": 1}
+        return await scripted.states() != {"pending": 1}
 
     await scripted.until(shown, passing_s=1)
+    assert await scripted.states() == {"sending": 1}
     script.gate.set()
     await scripted.settled()
+    assert await scripted.states() == {"delivered": 1}
 
 
 async def test_what_a_killed_worker_was_sending_is_sent_again(scripted: Hub, script: Script):

@@ -342,10 +342,10 @@ async def test_a_time_beyond_the_calendar_is_brought_back_to_its_end(log: EventL
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_text_comes_is_kept_once(batch, tmp_path, ambient):
-    asyncio.run(_keep_once(batch, tmp_path, ambient))
+    asyncio.run(_check_kept_once(batch, tmp_path, ambient))
 
 
-async def _keep_once(batch: list[tuple[str, dict[str, str]]], folder: Path, ambient: Ambient) -> None:
+async def _check_kept_once(batch: list[tuple[str, dict[str, str]]], folder: Path, ambient: Ambient) -> None:
     base = Base("", folder)
     store = await base.open()
     try:

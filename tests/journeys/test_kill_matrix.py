@@ -35,7 +35,7 @@ CYCLES = [
 async def test_on_sqlite_no_acknowledged_event_is_lost_however_often_the_hub_is_killed(
     rabbitmq: RabbitMQ, make_place: PlaceMaker, kills: int
 ) -> None:
-    await _kill_and_compare(rabbitmq, make_place, kills, workers=1)
+    await _check_kills(rabbitmq, make_place, kills, workers=1)
 
 
 @pytest.mark.timeout(400)
@@ -43,10 +43,10 @@ async def test_on_sqlite_no_acknowledged_event_is_lost_however_often_the_hub_is_
 async def test_on_postgresql_no_acknowledged_event_is_lost_while_one_of_two_workers_is_always_killed(
     rabbitmq: RabbitMQ, postgresql: PostgreSQL, make_place: PlaceMaker, kills: int
 ) -> None:
-    await _kill_and_compare(rabbitmq, make_place, kills, workers=2, database_url=postgresql.new_database())
+    await _check_kills(rabbitmq, make_place, kills, workers=2, database_url=postgresql.new_database())
 
 
-async def _kill_and_compare(
+async def _check_kills(
     rabbitmq: RabbitMQ, make_place: PlaceMaker, kills: int, *, workers: int,
     database_url: str = "",
 ) -> None:  # fmt: skip
@@ -63,7 +63,7 @@ async def _kill_and_compare(
         ledger = Ledger(token, connection, lambda: [one.url for one in hubs if one.runs and one.url])
         await _kill_under_load(hubs, ledger, dice, kills)
         await is_settled(place, within_s=120)
-        await _compare(place, ledger, receiver, rabbitmq, kills)
+        await _check_books(place, ledger, receiver, rabbitmq, kills)
     finally:
         await receiver.stop()
 
@@ -109,7 +109,9 @@ async def _kill_under_load(hubs: list[Worker], ledger: Ledger, dice: random.Rand
                 await sender
 
 
-async def _compare(place: Place, ledger: Ledger, receiver: Receiver, rabbitmq: RabbitMQ, kills: int) -> None:
+async def _check_books(
+    place: Place, ledger: Ledger, receiver: Receiver, rabbitmq: RabbitMQ, kills: int
+) -> None:
     on_bus = await rabbitmq.consume("cliente112", "calls")
     webhooks = list(receiver.messages)
     print(

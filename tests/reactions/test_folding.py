@@ -270,10 +270,10 @@ async def test_folding_again_from_the_start_makes_the_same_tables_while_it_runs(
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_folding_again_from_any_point_changes_nothing(kinds, point, page, tmp_path, monkeypatch):
     monkeypatch.setattr(cursor_module, "PAGE", page)
-    asyncio.run(_again_from(kinds, point, tmp_path))
+    asyncio.run(_check_again_from(kinds, point, tmp_path))
 
 
-async def _again_from(kinds: list[tuple[str, str]], point: int, folder) -> None:
+async def _check_again_from(kinds: list[tuple[str, str]], point: int, folder) -> None:
     base = Base("", folder)
     store = await base.open()
     try:

@@ -241,7 +241,7 @@ CUTS = st.lists(st.sampled_from(["", "before", "within", "after", "restart"]), m
 def test_any_stream_cut_anywhere_ends_in_the_same_facts_and_memory(
     ops, cuts, page, batches, tmp_path, monkeypatch
 ):
-    asyncio.run(Twice(tmp_path).play(ops, cuts, page, batches, monkeypatch))
+    asyncio.run(Twice(tmp_path).check(ops, cuts, page, batches, monkeypatch))
 
 
 class Twice:
@@ -252,7 +252,7 @@ class Twice:
     def __init__(self, folder) -> None:
         self.base = Base("", folder)
 
-    async def play(self, ops, cuts, page, batches, monkeypatch) -> None:
+    async def check(self, ops, cuts, page, batches, monkeypatch) -> None:
         self.store = await self.base.open()
         try:
             start = await self.store.read(head)

@@ -329,7 +329,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_epoch_is_granted_twice_and_no_two_write_at_once_whatever_happens(steps, tmp_path):
-    asyncio.run(Story(tmp_path / "a.db").play(steps))
+    asyncio.run(Story(tmp_path / "a.db").check(steps))
 
 
 class Story:
@@ -342,7 +342,7 @@ class Story:
         self.granted: list[tuple[str, int]] = []
         self.born = 0
 
-    async def play(self, steps: list[tuple[str, float]]) -> None:
+    async def check(self, steps: list[tuple[str, float]]) -> None:
         self.store = SqliteStore(self.path)
         if not self.path.exists():
             migrate_sqlite(self.store)
@@ -351,7 +351,7 @@ class Story:
             self.workers = [self._new() for _ in range(3)]
             for what, which in steps:
                 await self._step(what, which)
-                await self._judge()
+                await self._check_owners()
         finally:
             await self.store.close()
 
@@ -374,7 +374,7 @@ class Story:
             self.granted += [(lease.name, lease.epoch) for lease in worker.gained]
             self.workers[int(which)] = self._new()
 
-    async def _judge(self) -> None:
+    async def _check_owners(self) -> None:
         granted = self.granted + [
             (lease.name, lease.epoch) for worker in self.workers for lease in worker.gained
         ]

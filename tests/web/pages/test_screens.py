@@ -66,9 +66,22 @@ async def test_a_part_is_answered_alone_and_only_when_it_exists(site: Site):
 
 
 async def test_a_bent_cursor_shows_the_beginning(site: Site):
+    now = to_ms(site.parts.ambient.clock.now())
+    told = [Fact("call.opened", f"call-{number}", now + number, {"n": number}) for number in range(3)]
+    await site.parts.log.put_facts("test", told)
     browser = await site.browser()
     for path in ("/calls/list", "/events", "/alerts", "/calls/phones"):
-        await text(browser, f"{path}?cursor=bent")
+        first, bent = [await text(browser, f"{path}{cursor}") for cursor in ("", "?cursor=bent")]
+        assert rows_of(bent) == rows_of(first) != []
+    assert "call-2" in "".join(rows_of(await text(browser, "/events?cursor=bent")))
+
+
+def rows_of(page: str) -> list[str]:
+    """Answer the rows of a page's tables, or what it says in place of them."""
+    main = page.partition("<main")[2].partition("</main>")[0]
+    return re.findall(r"<tr.*?</tr>", main, re.DOTALL) or re.findall(
+        r'class="empty-state">.*?</div>', main, re.DOTALL
+    )
 
 
 async def test_a_call_and_its_event_are_found_by_number_and_guid(site: Site):
