@@ -349,10 +349,20 @@ class Keeper:
 
     # What the session's port calls. `number` tells a session from those that were closed before it.
 
-    async def append(self, heard: Sequence[Heard], number: int) -> list[Appended]:
+    async def append(self, heard: Sequence[Heard], came_ms: int | None, number: int) -> list[Appended]:
         answer = await self._log.put(self._source, heard)
         self._sign(number)
+        if came_ms is not None and number == self._number:
+            self._prove_by_events(came_ms)
         return answer
+
+    def _prove_by_events(self, came_ms: int) -> None:
+        """Hearing is proven up to what is durable; what came after it may still be lost with this process."""
+        for plane in self._kind.planes:
+            seen = self._planes.get(plane.name)
+            if plane.by_events and seen is not None and (seen.seen_ms or 0) < came_ms:
+                seen.seen_ms = came_ms
+                self._changed.add(plane.name)
 
     def prove(
         self, plane: str, state: PlaneState, claim: str, evidence: Mapping[str, Any], number: int
@@ -400,8 +410,8 @@ class Port:
         self.connection = keeper.configured.id
         self.ambient: Ambient = keeper.ambient
 
-    async def append(self, heard: Sequence[Heard]) -> list[Appended]:
-        return await self._keeper.append(heard, self._number)
+    async def append(self, heard: Sequence[Heard], *, came_ms: int | None = None) -> list[Appended]:
+        return await self._keeper.append(heard, came_ms, self._number)
 
     def prove(self, plane: str, state: PlaneState, *, claim: str = "", **evidence: Any) -> None:
         self._keeper.prove(plane, state, claim, evidence, self._number)

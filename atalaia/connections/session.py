@@ -18,12 +18,14 @@ class Plane:
 
     title: message id (English) for the screen. essential: the session is live only while this is proven.
     fresh_s: after so many seconds without proof the plane counts as unknown again.
+    by_events: an event that the upstream sent by itself proves it, too.
     """
 
     name: str
     title: str
     essential: bool = True
     fresh_s: float = 120.0
+    by_events: bool = False
 
 
 class SessionPort(Protocol):
@@ -37,9 +39,11 @@ class SessionPort(Protocol):
     @property
     def ambient(self) -> Ambient: ...
 
-    async def append(self, heard: Sequence[Heard]) -> list[Appended]:
+    async def append(self, heard: Sequence[Heard], *, came_ms: int | None = None) -> list[Appended]:
         """Write down what was heard; durable when this returns.
 
+        came_ms: when the last of what the upstream sent by itself came, in Unix milliseconds of this hub; a
+        proof of the planes that events prove. None: all of it was asked for or is of our own making.
         Errors: `Fenced` when another worker owns the connection; `StoreUnavailable` when nothing could be
         written: keep the events and call again, so that nothing heard is lost.
         """

@@ -24,7 +24,11 @@ from atalaia.store.leases import Lease, claim
 from atalaia.store.store import Store
 from atalaia.store.tables import connection_states, leases, planes
 
-PLANES = (Plane("socket", "Socket"), Plane("canary", "Canary"), Plane("ami", "AMI", essential=False))
+PLANES = (
+    Plane("socket", "Socket"),
+    Plane("canary", "Canary", by_events=True),
+    Plane("ami", "AMI", essential=False, by_events=True),
+)
 PACE = Pace(first_s=4, most_s=30, jitter=0)
 
 

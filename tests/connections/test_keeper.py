@@ -95,6 +95,69 @@ async def test_silence_is_a_loss_and_the_gap_begins_where_everything_was_proven(
     await until(lambda: session.closed)
 
 
+async def test_a_gap_begins_at_the_last_event_that_came_where_events_prove_hearing(one: Rig):
+    session = await one.live()
+    await one.clock.run_for(20)
+    await session.proves("socket")
+    await session.port.append([heard(1)], came_ms=START + 19_000)
+    await one.clock.run_for(5)
+    await session.port.append([heard(2)])  # asked for: it says nothing of what comes by itself
+    session.falls(Unavailable("gone"))
+    await one.state("waiting")
+
+    [gap] = of(await one.facts(), "gap.opened")
+    assert gap["from_ms"] == START + 19_000
+
+
+async def test_an_event_proves_no_plane_that_needs_a_proof_of_its_own(one: Rig):
+    session = await one.live()
+    await one.clock.run_for(20)
+    await session.port.append([heard(1)], came_ms=START + 20_000)
+    await one.clock.run_for(5)
+    session.falls(Unavailable("gone"))
+    await one.state("waiting")
+
+    [gap] = of(await one.facts(), "gap.opened")
+    assert gap["from_ms"] == START  # the socket's
+    seen = await one.planes()
+    assert "ami" not in seen, "what was never proven is not invented"
+
+
+async def test_a_closed_sessions_events_prove_nothing_any_more(one: Rig):
+    old = await one.live()
+    old.falls(Unavailable("gone"))
+    await one.state("waiting")
+    await one.clock.run_for(4)
+    session = await one.upstream.opened(2)
+    await session.lives()
+    await one.state("live")
+    proven_ms = to_ms(one.clock.now())
+    await one.clock.run_for(6)
+    await old.port.append([heard(1)], came_ms=to_ms(one.clock.now()))
+    await session.proves("socket")
+    session.falls(Unavailable("gone again"))
+    await one.state("waiting")
+
+    assert of(await one.facts(), "gap.opened")[-1]["from_ms"] == proven_ms
+
+
+async def test_after_a_kill_the_gap_begins_at_the_last_event_that_was_written(rig: Rig):
+    session = await rig.live()
+    await rig.clock.run_for(5)
+    await session.proves("socket")
+    await session.port.append([heard(1)], came_ms=START + 4_500)
+    await rig.clock.run_for(2)
+    await until_flushed(rig, START + 5_000)
+    await rig.kill()
+    await rig.clock.run_for(60)
+    await rig.start()
+    await rig.upstream.opened(2)
+    await rig.state("opening")
+
+    [gap] = of(await rig.facts(), "gap.opened")
+    assert gap["from_ms"] == START + 4_500
+
+
 async def test_any_event_is_a_sign_of_life(one: Rig):
     session = await one.live()
     for n in range(10):
@@ -179,6 +242,10 @@ async def test_errors_from_within_a_task_group_are_understood(one: Rig):
     no = Refused("The password is wrong.", ask="Correct it.")
     session.falls(ExceptionGroup("group", [Unavailable("x"), ExceptionGroup("inner", [no])]))
     await one.state("needs_person")
+
+    row = await one.row()
+    assert (row["reason"], row["state"]) == ("The password is wrong.", "needs_person")
+    assert of(await one.facts(), "connection.needs_person")[0]["ask"] == "Correct it."
 
 
 async def test_a_defect_within_a_task_group_stays_a_defect(one: Rig):

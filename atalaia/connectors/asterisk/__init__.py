@@ -16,8 +16,8 @@ from atalaia.connectors.connector import Connector
 from atalaia.events.policy import Keep
 
 PLANES = (
-    Plane("socket", "Event socket", fresh_s=20),
-    Plane("canary", "Own event through Asterisk", fresh_s=75),
+    Plane("socket", "Event socket", fresh_s=20, by_events=True),
+    Plane("canary", "Own event through Asterisk", fresh_s=75, by_events=True),
     Plane("rest", "REST requests", fresh_s=45),
     Plane("events", "Channel events while channels exist", essential=False, fresh_s=45),
     Plane("ami", "Manager port (AMI)", essential=False, fresh_s=90),

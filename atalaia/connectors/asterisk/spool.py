@@ -105,7 +105,8 @@ class Appender:
                 heard.append(self._read(entry, received_ms))
                 if len(heard) % READ_AT_ONCE == 0:
                     await asyncio.sleep(0)
-            await self._append(heard)
+            frames = (received_ms for received_ms, entry in batch if isinstance(entry, bytes))
+            await self._append(heard, max(frames, default=None))
             self._spool.done(batch)
 
     def _read(self, entry: bytes | Heard, received_ms: int) -> Heard:
@@ -116,10 +117,10 @@ class Appender:
             self.newest_channel_ms = heard.occurred_ms
         return heard
 
-    async def _append(self, heard: list[Heard]) -> None:
+    async def _append(self, heard: list[Heard], came_ms: int | None) -> None:
         while True:
             try:
-                await self._port.append(heard)
+                await self._port.append(heard, came_ms=came_ms)
                 return
             except StoreUnavailable as error:
                 log.warning("asterisk.store_away", connection=self._port.connection, error=str(error),

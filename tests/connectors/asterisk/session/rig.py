@@ -35,6 +35,7 @@ class MemoryPort:
     heard: list[Heard] = field(default_factory=list[Heard])
     planes: dict[str, tuple[PlaneState, str, dict[str, Any]]] = field(default_factory=dict[str, Any])
     told: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    came_ms: int = 0
     away: bool = False
     failing: Exception | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -42,13 +43,14 @@ class MemoryPort:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    async def append(self, heard: Sequence[Heard]) -> list[Appended]:
+    async def append(self, heard: Sequence[Heard], *, came_ms: int | None = None) -> list[Appended]:
         await self.gate.wait()
         if self.failing is not None:
             raise self.failing
         if self.away:
             raise StoreUnavailable("The database is away.")
         self.heard.extend(heard)
+        self.came_ms = came_ms or self.came_ms
         return [Appended(len(self.heard)) for _ in heard]
 
     def prove(self, plane: str, state: PlaneState, *, claim: str = "", **evidence: Any) -> None:

@@ -86,6 +86,21 @@ async def test_a_call_is_kept_event_by_event_as_it_came(rig: Rig) -> None:
     assert created.key == json.loads(created.body)["channel"]["id"]
 
 
+async def test_what_came_by_itself_proves_hearing_up_to_its_coming_and_readings_do_not(rig: Rig) -> None:
+    await rig.connect()
+    assert rig.port.came_ms == 0, "nothing came but what was asked for"
+    await rig.clock.run_for(3)
+
+    rig.sim.begin("answered", "1121001", "1121002", ring_s=1.0, talk_s=1.0)
+    await rig.run_until(lambda: "ChannelDestroyed" in rig.port.types(), at_most_s=20)
+    came_ms = rig.port.came_ms
+    await rig.clock.run_for(30)
+
+    last = [one for one in rig.port.heard if one.type.startswith("asterisk.Channel")][-1]
+    assert 0 <= rig.port.came_ms - last.occurred_ms < 1000
+    assert rig.port.came_ms - came_ms < 2000, "canaries and checks prove for themselves"
+
+
 async def test_our_own_event_is_counted_and_nothing_else(rig: Rig, tmp_path: Path) -> None:
     store = await open_store("", tmp_path)
     try:
@@ -93,7 +108,7 @@ async def test_our_own_event_is_counted_and_nothing_else(rig: Rig, tmp_path: Pat
             store, Ambient(rig.clock, CountedIds(), Random(1)), Policies({"asterisk": CONNECTOR.keep}, {})
         )
         source = Source("connection-1")
-        rig.port.append = lambda heard: log.put(source, heard)  # type: ignore[method-assign]
+        rig.port.append = lambda heard, **_: log.put(source, heard)  # type: ignore[method-assign]
         session = rig.begin()
         await rig.spin(lambda: rig.port.is_live or session.done())
         await rig.run_until(lambda: rig.port.planes["canary"][2].get("n", 0) >= 3, at_most_s=60)
