@@ -109,13 +109,14 @@ async def build(settings: Settings, connectors: Mapping[str, Connector], ambient
     redactor = Redactor(settings.secret_values())
     secretbox = _secretbox(settings)
     store = await open_store(settings.database_url.get_secret_value(), settings.data_dir)
-    if store.dialect == "sqlite":
-        await store.write(free_all)  # the file lock says that nobody else lives
+    alone = store.dialect == "sqlite"  # the file lock says that nobody else lives
+    if alone:
+        await store.write(free_all)
     declared = {name: connector.keep for name, connector in connectors.items()}
     eventlog = EventLog(store, ambient, Policies(declared, await store.read(read_overrides)))
     registry = Registry({name: one.settings for name, one in connectors.items()}, secretbox)
     worker = ambient.ids.new()
-    ownership = Ownership(store, ambient, worker, version=VERSION, git_sha=git_sha())
+    ownership = Ownership(store, ambient, worker, version=VERSION, git_sha=git_sha(), alone=alone)
     formats = _formats(connectors)
     router = Router(ambient, formats)
     projections: tuple[Projection, ...] = (Calls(), Endpoints(), Alerts(), Gaps(), router)

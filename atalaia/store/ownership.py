@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 TTL_S = 10.0
 BEAT_S = 2.5
-SAFETY_S = 2.0
+SAFETY_S = 2.0  # to close what we kept, before others may take it
+RENEW_S = 1.0  # who slept and wakes with at least this left renews first, and only then lets go
 LOOK_S = 0.25
 MOST_PER_BEAT = 20  # a take-over must not become a login storm
 
@@ -57,18 +58,25 @@ class _Beat:
 
 
 class Ownership:
-    """One per worker. `beat` is one round; `run` repeats it until cancelled."""
+    """One per worker. `beat` is one round; `run` repeats it until cancelled.
+
+    alone: nobody else can take what is ours, however late we renew, because a file lock keeps every other
+    worker out of this database (SQLite). Otherwise what is held is let go in time.
+    """
 
     def __init__(
-        self, store: Store, ambient: Ambient, worker: str, *, version: str = "", git_sha: str = ""
-    ) -> None:
+        self, store: Store, ambient: Ambient, worker: str, *, version: str = "", git_sha: str = "",
+        alone: bool = False,
+    ) -> None:  # fmt: skip
         self.store = store
         self.worker = worker
         self._ambient = ambient
         self._version = version
         self._git_sha = git_sha
+        self._alone = alone
         self._watches: list[Watch] = []
         self._last_ok = ambient.clock.monotonic()
+        self._asked = False  # whether we tried to renew since the last time that went well
         self.on_workers_lost: Callable[[list[str]], None] = lambda _: None
 
     def watch(self, watch: Watch) -> None:
@@ -107,8 +115,14 @@ class Ownership:
             self.fence_if_late()
 
     def fence_if_late(self) -> None:
-        """Drop everything when the last good beat is so old that somebody else may own it."""
-        if self._ambient.clock.monotonic() - self._last_ok < TTL_S - SAFETY_S:
+        """Drop everything when the last good beat is so old that somebody else may soon own it.
+
+        Who finds himself late without having asked since then slept (SIGSTOP, a frozen machine): he asks
+        first, as long as nobody can have taken anything. Later than that, somebody else may have begun, and
+        sessions cannot be kept from speaking until the answer is there.
+        """
+        late_s = self._ambient.clock.monotonic() - self._last_ok
+        if self._alone or late_s < TTL_S - (SAFETY_S if self._asked else RENEW_S):
             return
         for watch in self._watches:
             for name in list(watch.held):
@@ -119,8 +133,9 @@ class Ownership:
         began = self._ambient.clock.monotonic()
         # A worker that slept past its leases must let go before it claims anything again.
         self.fence_if_late()
+        self._asked = True
         found = await self.store.write(self._round)
-        self._last_ok = began
+        self._last_ok, self._asked = began, False
         for watch in self._watches:
             kept = found.kept[watch.prefix]
             for name in [name for name in watch.held if name not in kept]:

@@ -24,7 +24,7 @@ from atalaia.events.model import Heard
 from atalaia.events.policy import Policies
 from atalaia.reactions.folding import Folding
 from atalaia.reactions.runner import catch_up
-from atalaia.store.ownership import Ownership
+from atalaia.store.ownership import TTL_S, Ownership
 from atalaia.store.store import Store
 from atalaia.store.tables import connections
 from tests.connections.rig import PACE, PLANES, Plain, Rough, Settings, Upstream, data, read_facts, until
@@ -42,13 +42,15 @@ class Strict(BaseModel):
 class Hub:
     """One worker: supervisor and ownership over a database that others may share."""
 
-    def __init__(self, store: Store, clock: HeldClock, ambient: Ambient, name: str = "one") -> None:
+    def __init__(
+        self, store: Store, clock: HeldClock, ambient: Ambient, name: str = "one", *, alone: bool = False
+    ) -> None:
         self.store, self.clock, self.ambient = store, clock, ambient
         self.upstream = Upstream()
         self.registry = Registry({"x": Settings, "strict": Strict}, Plain())
         self.log = EventLog(store, ambient, Policies({}, {}))
         kind = Kind(self.upstream.run, PLANES, SILENCE)
-        self.ownership = Ownership(store, ambient, name)
+        self.ownership = Ownership(store, ambient, name, alone=alone)
         self.supervisor = Supervisor(
             self.log, ambient, self.registry, {"x": kind, "strict": kind}, self.ownership, PACE
         )
@@ -306,3 +308,39 @@ async def test_a_connector_this_version_lacks_is_named(store: Store):
     await store.write(lambda tx: Registry({}, Plain()).create(tx, "c1", "gone", "Gate", Settings(), 1))
     with pytest.raises(ConfigError, match="“Gate” uses the connector “gone”"):
         await store.read(Registry({}, Plain()).all)
+
+
+async def test_a_hub_alone_that_slept_keeps_its_sessions_under_their_epochs(sqlite: Base, clock, ambient):
+    hub = Hub(await sqlite.open(), clock, ambient, alone=True)
+    await hub.add()
+    session = await hub.upstream.opened(1)
+    await session.lives()
+    await hub.seen("connection.live")
+    keeper = hub.supervisor.keepers["c1"]
+
+    clock.set(clock.now() + 2 * timedelta(seconds=TTL_S))  # nothing of it runs meanwhile, as under SIGSTOP
+    hub.ownership.fence_if_late()
+    await hub.ownership.beat()
+    await session.port.append([Heard("x.Y", "k", 1, "{}")])
+
+    assert hub.supervisor.keepers["c1"] is keeper
+    assert (session.closed, hub.upstream.at_most) == (False, 1)
+    assert await hub.types() == ["connection.opening", "connection.live"]
+    await hub.stop()
+
+
+async def test_a_worker_among_others_that_slept_too_long_closes_its_sessions_before_it_asks(
+    sqlite: Base, clock, ambient
+):
+    hub = Hub(await sqlite.open(), clock, ambient)
+    await hub.add()
+    session = await hub.upstream.opened(1)
+    await session.lives()
+    await hub.seen("connection.live")
+
+    clock.set(clock.now() + timedelta(seconds=TTL_S))
+    hub.ownership.fence_if_late()
+
+    await until(lambda: session.closed)
+    assert hub.supervisor.keepers == {}
+    await hub.stop()

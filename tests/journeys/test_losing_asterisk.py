@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from atalaia.store.ownership import TTL_S
 from tests.journeys.bus import Conversation
 from tests.journeys.calls import compare, set_out, told
 from tests.journeys.conftest import PlaceMaker
@@ -106,6 +107,27 @@ async def _check_gaps(place: Place, connection: str, found: list[Conversation], 
     assert sum(one["calls_closed"] for one in recovered) == sum(one.is_forceclosed for one in found)
     rebuilt = [one for one in found if one.first["extra"]["recovered"]]
     assert sum(one["calls_rebuilt"] for one in recovered) == len(rebuilt)
+
+
+async def test_a_hub_on_sqlite_that_slept_longer_than_its_leases_keeps_its_session(
+    asterisk: Asterisk, rabbitmq: RabbitMQ, make_place: PlaceMaker, tmp_path: Path
+) -> None:
+    place = make_place()
+    connection, worker = await set_out(place, asterisk, rabbitmq, tmp_path)
+    calls = asterisk.start_call("many", count=6, rate=2, ring=1, talk=6)
+    await until(lambda: _have_begun(place, 3), "some calls have begun")
+
+    worker.pause()
+    await asyncio.sleep(TTL_S + 4)  # this is how long it sleeps
+    worker.resume()
+
+    result = await calls.wait()
+    await is_settled(place)
+    assert result["ok"], result["phones"]
+    assert compare(await told(rabbitmq), result["expect"]) == ([], [])
+    assert await gaps_of(place) == []
+    kinds = [one["type"] for one in await _facts_of(place, connection, "connection.")]
+    assert "connection.lost" not in kinds and kinds.count("connection.opening") == 1, kinds
 
 
 async def test_a_hub_that_sleeps_ten_seconds_under_four_hundred_calls_tells_them_all(

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock
@@ -19,7 +19,7 @@ from atalaia.store import ownership as module
 from atalaia.store.bell import LEASES
 from atalaia.store.leases import Lease, check
 from atalaia.store.migrate import migrate_sqlite
-from atalaia.store.ownership import MOST_PER_BEAT, SAFETY_S, TTL_S, Ownership, Watch, free_all
+from atalaia.store.ownership import MOST_PER_BEAT, RENEW_S, SAFETY_S, TTL_S, Ownership, Watch, free_all
 from atalaia.store.sqlite import SqliteStore
 from atalaia.store.store import Store
 from atalaia.store.tables import leases, workers
@@ -29,14 +29,16 @@ from tests.store.bases import Base
 class Worker:
     """One worker with what it holds and every lease it ever gained."""
 
-    def __init__(self, store: Store, clock: HeldClock, name: str, things: list[str]) -> None:
+    def __init__(
+        self, store: Store, clock: HeldClock, name: str, things: list[str], *, alone: bool = False
+    ) -> None:
         self.store = store
         self.name = name
         self.holds: dict[str, Lease] = {}
         self.gained: list[Lease] = []
         self.told: list[str] = []
         ambient = Ambient(clock=clock, ids=CountedIds(), random=Random(1))
-        self.ownership = Ownership(store, ambient, name, version="1.2.3", git_sha="abc")
+        self.ownership = Ownership(store, ambient, name, version="1.2.3", git_sha="abc", alone=alone)
         self.ownership.on_workers_lost = self.told.extend
         self.ownership.watch(Watch("thing:", lambda _: list(things), self._gain, self._lose))
         self.beat = self.ownership.beat
@@ -159,8 +161,12 @@ async def test_a_worker_is_missed_by_one_of_the_others_only(base: Base, clock, t
 
 
 async def test_a_worker_that_cannot_renew_lets_go_before_others_may_take(store, clock, things):
-    one = Worker(store, clock, "one", things)
+    away = Frozen(store)
+    one = Worker(away, clock, "one", things)  # pyright: ignore[reportArgumentType]
     await beats(one)
+    away.fails = True
+    with pytest.raises(StoreUnavailable):
+        await one.beat()
 
     await clock.run_for(TTL_S - SAFETY_S - 0.001)
     one.ownership.fence_if_late()
@@ -171,17 +177,100 @@ async def test_a_worker_that_cannot_renew_lets_go_before_others_may_take(store, 
     assert not one.holds
 
 
+async def test_a_worker_that_slept_renews_first_and_keeps_what_nobody_took(store, clock, things):
+    one = Worker(store, clock, "one", things)
+    await beats(one)
+    before = dict(one.holds)
+
+    await clock.run_for(TTL_S - RENEW_S - 0.001)  # nothing of it runs meanwhile, as under SIGSTOP
+    one.ownership.fence_if_late()
+    await one.beat()
+
+    assert one.holds.keys() == before.keys()
+    assert all(one.holds[name].epoch == lease.epoch for name, lease in before.items())
+    assert len(one.gained) == len(things), "nothing was begun anew"
+
+
+async def test_a_worker_that_slept_so_long_that_others_may_take_over_lets_go_before_it_asks(
+    store, clock, things
+):
+    away = Frozen(store)
+    one = Worker(away, clock, "one", things)  # pyright: ignore[reportArgumentType]
+    await beats(one)
+    away.frozen = True
+
+    await clock.run_for(TTL_S - RENEW_S)
+    asking = asyncio.ensure_future(one.beat())
+    await away.asked.wait()
+
+    assert not one.holds, "what an old owner would still send might cross a new one's"
+    await end(asking)
+
+
+async def test_a_worker_that_slept_and_gets_no_answer_lets_go_before_others_may_take(store, clock, things):
+    away = Frozen(store)
+    one = Worker(away, clock, "one", things)  # pyright: ignore[reportArgumentType]
+    await beats(one)
+    away.frozen = True
+
+    await clock.run_for(TTL_S - SAFETY_S + 0.5)
+    asking = asyncio.ensure_future(one.beat())
+    await away.asked.wait()
+    assert one.holds
+    await clock.run_for(module.LOOK_S)
+    one.ownership.fence_if_late()
+
+    assert not one.holds
+    await end(asking)
+
+
+async def test_alone_a_worker_keeps_everything_however_long_it_slept(sqlite: Base, clock, things):
+    away = Frozen(await sqlite.open())
+    one = Worker(away, clock, "one", things, alone=True)  # pyright: ignore[reportArgumentType]
+    await beats(one)
+    before = dict(one.holds)
+
+    await clock.run_for(3_600)
+    one.ownership.fence_if_late()
+    assert one.holds == before
+    away.fails = True
+    with pytest.raises(StoreUnavailable):
+        await one.beat()
+    await clock.run_for(TTL_S)
+    one.ownership.fence_if_late()
+    assert one.holds == before, "a full disk takes nothing away either"
+    away.fails = False
+    await one.beat()
+
+    assert {name: lease.epoch for name, lease in one.holds.items()} == dict.fromkeys(things, 1)
+    assert len(one.gained) == len(things)
+
+
+async def test_alone_too_the_database_has_the_last_word(sqlite: Base, clock, things):
+    store = await sqlite.open()
+    one = Worker(store, clock, "one", things[:3], alone=True)
+    await beats(one)
+    await store.write(lambda tx: tx.execute(update(leases).values(owner="other", epoch=7, expires_ms=2**50)))
+
+    await one.beat()
+
+    assert not one.holds
+
+
 class Frozen:
-    """A store that takes writes and never answers, as a server that was stopped."""
+    """A store that takes writes and never answers, as a server that was stopped; or that fails them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.bell = store.bell
         self.dialect = store.dialect
         self.frozen = False
+        self.fails = False
         self.asked = asyncio.Event()
 
     async def write(self, work):
+        if self.fails:
+            raise StoreUnavailable("away")
         if self.frozen:
             self.asked.set()
             await asyncio.Event().wait()
