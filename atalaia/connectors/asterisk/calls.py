@@ -102,7 +102,7 @@ class Calls:
             return
         call = self._ledger.call(partner.call if partner else leg.id)
         if call is None and event.status in {"", "RINGING", "PROGRESS", "PROCEEDING", "ANSWER"}:
-            call = self.open(leg, event.at_ms, towards=event.peer.name)
+            call = self.open(leg, _began_ms(event, leg), towards=event.peer.name)
         elif call is not None and event.status == "" and partner is None:
             call = self.open(leg, event.at_ms, towards=event.peer.name) or call
         if call is None:
@@ -373,6 +373,17 @@ class Calls:
     def _is_offline(self, endpoint: str) -> bool:
         saved = self._ledger.memory.get("endpoint:" + endpoint)
         return bool(saved) and saved.get("status") == "offline"
+
+
+def _began_ms(event: Dialled, leg: Leg) -> int:
+    """Answer since when it rings, for a conversation of which this step of dialling is the first sign.
+
+    A later step than the beginning means that we came in its middle: `Dial()` created the callee's leg as it
+    began, and Asterisk tells when that was. Of legs that rang one after the other only this one is known.
+    """
+    created_ms = event.peer.created_ms
+    known = event.status != "" and max(leg.not_before_ms, 1) <= created_ms <= event.at_ms
+    return created_ms if known else event.at_ms
 
 
 def _with(
