@@ -27,6 +27,7 @@ from atalaia.cli.common import (
     say,
     settings_of,
     time_of,
+    with_settings,
 )
 from atalaia.errors import ConfigError
 from atalaia.settings import FILE_NAME, Settings
@@ -69,18 +70,16 @@ def backup(
         say("It holds the key to the stored secrets: keep it where only administrators can read it.")
 
 
+@with_settings
 def restore(
+    settings: Settings,
     file: Annotated[Path, typer.Argument(help="What `backup` wrote.")],
     force: Annotated[
         bool,
         typer.Option("--force", help="Put aside what is in the data folder; it is renamed, not deleted."),
     ] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Put a backup into the data folder. The hub must be stopped."""
-    settings = settings_of(data_dir, database_url, config)
     _refuse_postgresql(settings, "restore")
     folder = settings.data_dir
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import json
 import os
 import sys
@@ -29,6 +31,7 @@ from atalaia.store.connect import open_store
 from atalaia.store.store import Store
 
 T = TypeVar("T")
+Row = TypeVar("Row", bound=Mapping[str, Any])
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder with the database and the key file.")
@@ -50,6 +53,8 @@ errors = Console(stderr=True)
 
 # Who did it, in the facts about what a command changed.
 BY = By("hub", "", "command line")
+# The columns of whatever is tried step by step.
+STEPS = ("step", "", "found", "what to do")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -67,6 +72,31 @@ def settings_of(
         return load_settings(config, data_dir=data_dir, database_url=database_url, **more)
     except AtalaiaError as error:
         fail(str(error))
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the hub's data is; it gets the settings they lead to.
+
+    In place of the command's first parameter, `settings`, stand --data-dir, --database-url and --config,
+    behind its own options and before --json.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    _, *own = signature.parameters.values()
+    where = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=option)
+        for name, option in (("data_dir", DataDir), ("database_url", DatabaseUrl), ("config", Config))
+    ]
+    at = len(own) - (bool(own) and own[-1].name == "as_json")
+    options = [*own[:at], *where, *own[at:]]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        settings = settings_of(*(given.pop(one.name) for one in where))
+        command(settings, **given)
+
+    run.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]  # what typer reads
+    run.__annotations__ = {one.name: one.annotation for one in options}
+    return run
 
 
 def with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
@@ -209,6 +239,17 @@ def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+
+
+def print_rows(
+    rows: Sequence[Row], columns: Sequence[str], cells: Callable[[Row], Sequence[Any]], empty: str,
+    *, as_json: bool,
+) -> None:  # fmt: skip
+    """Print a list as a table, or one JSON object a line. cells: what a row shows below the columns."""
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, (cells(row) for row in rows), empty)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:

@@ -9,9 +9,7 @@ import typer
 
 from atalaia.ambient import Ambient
 from atalaia.cli.common import (
-    Config,
-    DatabaseUrl,
-    DataDir,
+    STEPS,
     Json,
     Limit,
     ago,
@@ -21,10 +19,11 @@ from atalaia.cli.common import (
     pick,
     print_json,
     print_pairs,
+    print_rows,
     print_table,
     say,
-    settings_of,
     times,
+    with_settings,
     with_store,
 )
 from atalaia.connections.queries import ConnectionSeen, PlaneSeen, get_connection, list_connections
@@ -40,46 +39,29 @@ Name = Annotated[str, typer.Argument(metavar="CONNECTION", help="Name or id of t
 
 
 @app.command("list")
-def list_(
-    data_dir: DataDir = None, database_url: DatabaseUrl = None, config: Config = None, as_json: Json = False
-) -> None:
+@with_settings
+def list_(settings: Settings, as_json: Json = False) -> None:
     """List connections with their state, since when, and why."""
-    settings = settings_of(data_dir, database_url, config)
 
     async def work(store: Store) -> list[dict[str, Any]]:
         redactor = await learned(store, settings)
         return [redactor.value(_told(one)) for one in await store.read(list_connections)]
 
     rows = with_store(settings, work)
-    if as_json:
-        print_json(rows)
-        return
-    lines = [
-        [
-            row["name"],
-            row["connector"],
-            row["state"],
-            row["since_at"],
-            row["heard_at"],
-            row["reason"],
-            row["id"],
-        ]
-        for row in rows
-    ]
+    columns = ["name", "connector", "state", "since", "last heard", "reason", "id"]
+    shown = ("name", "connector", "state", "since_at", "heard_at", "reason", "id")
     empty = "No connections yet. Add one on the screen, under Connections."
-    print_table(["name", "connector", "state", "since", "last heard", "reason", "id"], lines, empty)
+    print_rows(rows, columns, lambda row: [row[one] for one in shown], empty, as_json=as_json)
 
 
 @app.command("show")
+@with_settings
 def show(
+    settings: Settings,
     name: Name,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Show one connection: its state, and for each plane the evidence and its age."""
-    settings = settings_of(data_dir, database_url, config)
 
     async def work(store: Store) -> tuple[ConnectionSeen, dict[str, Any]]:
         redactor = await learned(store, settings)
@@ -102,39 +84,37 @@ def show(
 
 
 @app.command("test")
+@with_settings
 def try_(
+    settings: Settings,
     name: Name,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Try a connection's settings step by step, from this machine. Ends with status 1 when a step fails."""
-    settings = settings_of(data_dir, database_url, config)
     steps = with_store(settings, lambda store: _test(store, settings, name))
-    if as_json:
-        print_json(asdict(step) for step in steps)
-    else:
-        lines = [[step.name, step.outcome, step.said, step.todo] for step in steps]
-        print_table(
-            ["step", "", "found", "what to do"], lines, "There is nothing to try: others call us here."
-        )
+    rows = [asdict(step) for step in steps]
+    empty = "There is nothing to try: others call us here."
+    print_rows(
+        rows,
+        STEPS,
+        lambda row: [row[one] for one in ("name", "outcome", "said", "todo")],
+        empty,
+        as_json=as_json,
+    )
     if any(step.outcome == "failed" for step in steps):
         raise typer.Exit(1)
 
 
 @app.command("gaps")
+@with_settings
 def gaps(
+    settings: Settings,
     name: Annotated[str, typer.Argument(metavar="[CONNECTION]", help="Only of this one (name or id).")] = "",
     open_only: Annotated[bool, typer.Option("--open", help="Only those not reconciled yet.")] = False,
     limit: Limit = 50,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """List the intervals in which something may have been missed, latest first, with what was recovered."""
-    settings = settings_of(data_dir, database_url, config)
 
     async def work(store: Store) -> list[dict[str, Any]]:
         redactor = await learned(store, settings)
@@ -145,15 +125,16 @@ def gaps(
         return [redactor.value(_gap(one, names.get(one.connection, ""))) for one in found]
 
     rows = with_store(settings, work)
-    if as_json:
-        print_json(rows)
-        return
-    lines = [
-        [row["name"] or row["connection"], row["from_at"], row["to_at"] or "still", row["lost"],
-         _evidence(row["recovered"]), row["cause"]]
-        for row in rows
-    ]  # fmt: skip
-    print_table(["connection", "from", "to", "lost", "recovered", "cause"], lines, "There are no gaps.")
+    print_rows(
+        rows,
+        ["connection", "from", "to", "lost", "recovered", "cause"],
+        lambda row: [
+            row["name"] or row["connection"], row["from_at"], row["to_at"] or "still", row["lost"],
+            _evidence(row["recovered"]), row["cause"],
+        ],
+        "There are no gaps.",
+        as_json=as_json,
+    )  # fmt: skip
 
 
 async def _test(store: Store, settings: Settings, name: str) -> list[CheckStep]:

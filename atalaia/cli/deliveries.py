@@ -12,9 +12,7 @@ from sqlalchemy import Connection
 from atalaia.ambient import Ambient
 from atalaia.cli.common import (
     BY,
-    Config,
-    DatabaseUrl,
-    DataDir,
+    STEPS,
     Json,
     Limit,
     Since,
@@ -26,12 +24,13 @@ from atalaia.cli.common import (
     pick,
     print_json,
     print_pairs,
+    print_rows,
     print_table,
     registry_of,
     say,
     secretbox_of,
-    settings_of,
     times,
+    with_settings,
     with_store,
 )
 from atalaia.connectors import CONNECTORS
@@ -59,11 +58,9 @@ Ids = Annotated[
 
 
 @app.command("subscriptions")
-def subscriptions(
-    data_dir: DataDir = None, database_url: DatabaseUrl = None, config: Config = None, as_json: Json = False
-) -> None:
+@with_settings
+def subscriptions(settings: Settings, as_json: Json = False) -> None:
     """List who gets what: state, what waits, lag, dead letters, and whether a destination is down."""
-    settings = settings_of(data_dir, database_url, config)
     now = now_ms()
 
     async def work(store: Store) -> list[dict[str, Any]]:
@@ -72,24 +69,22 @@ def subscriptions(
         return [redactor.value(_view(one)) for one in found]
 
     rows = with_store(settings, work)
-    if as_json:
-        print_json(rows)
-        return
-    lines = [
-        [
+    print_rows(
+        rows,
+        ["name", "state", "format", "pending", "waiting", "lag", "dead", "down", "id"],
+        lambda row: [
             row["name"], row["state"], row["format"], row["pending"], row["waiting"],
             f"{row['lag_ms'] / 1000:.0f}s", row["dead"], _down(row["lanes"]), row["id"],
-        ]
-        for row in rows
-    ]  # fmt: skip
-    columns = ["name", "state", "format", "pending", "waiting", "lag", "dead", "down", "id"]
-    print_table(
-        columns, lines, "Nobody has asked for anything. Add a subscription on the screen, under Deliveries."
-    )
+        ],
+        "Nobody has asked for anything. Add a subscription on the screen, under Deliveries.",
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command("list")
+@with_settings
 def list_(
+    settings: Settings,
     subscription: Of = "",
     state: Annotated[
         str,
@@ -101,45 +96,37 @@ def list_(
     key: Annotated[str, typer.Option(help="Only about this key, e.g. a call's guid.")] = "",
     seq: Annotated[int | None, typer.Option(help="Only of the event with this sequence number.")] = None,
     limit: Limit = 50,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """List deliveries, newest first."""
     if state and state not in (*queries.STATES, "open"):
         fail(f"There is no state “{state}”. Write one of: {', '.join((*queries.STATES, 'open'))}.")
-    settings = settings_of(data_dir, database_url, config)
     chosen = {"state": state, "destination": destination, "key": key, "seq": seq, "limit": limit}
     _print_deliveries(settings, subscription, chosen, as_json, "There is no delivery like that.")
 
 
 @app.command("dead")
+@with_settings
 def dead(
+    settings: Settings,
     subscription: Of = "",
     limit: Limit = 50,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """List dead letters: deliveries that were given up and wait for a decision (redo or skip)."""
-    settings = settings_of(data_dir, database_url, config)
     _print_deliveries(
         settings, subscription, {"state": "dead", "limit": limit}, as_json, "There are no dead letters."
     )
 
 
 @app.command("attempts")
+@with_settings
 def attempts(
+    settings: Settings,
     delivery: Annotated[int, typer.Argument(help="Number of the delivery, from the list.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Show one delivery with every attempt: when, how long, and what the consumer answered."""
-    settings = settings_of(data_dir, database_url, config)
 
     async def work(store: Store) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         redactor = await learned(store, settings)
@@ -164,7 +151,9 @@ def attempts(
 
 
 @app.command("replay")
+@with_settings
 def replay_(
+    settings: Settings,
     subscription: Name,
     deliveries: Annotated[
         list[int] | None, typer.Option("--delivery", help="Only this delivery; may be given several times.")
@@ -179,13 +168,9 @@ def replay_(
     since: Since = "",
     until: Until = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be sent.")] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Send events again, also those from before the subscription existed. Message ids stay the same."""
-    settings = settings_of(data_dir, database_url, config)
     chosen = Selection(
         tuple(deliveries or ()), from_seq, to_seq, tuple(types or ()), key, client,
         moment(since, settings), moment(until, settings),
@@ -200,50 +185,44 @@ def replay_(
 
 
 @app.command("redo")
+@with_settings
 def redo_(
+    settings: Settings,
     subscription: Name,
     ids: Ids = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Try dead letters again, in their own place: what waits behind them stays behind."""
-    settings = settings_of(data_dir, database_url, config)
     count = with_store(settings, lambda store: _settle(store, subscription, ids, again=True))
     say(f"{count} dead letters are tried again.")
 
 
 @app.command("skip")
+@with_settings
 def skip_(
+    settings: Settings,
     subscription: Name,
     ids: Ids = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Let dead letters go for good, so that what waits behind them is sent."""
-    settings = settings_of(data_dir, database_url, config)
     count = with_store(settings, lambda store: _settle(store, subscription, ids, again=False))
     say(f"{count} dead letters were let go.")
 
 
 @app.command("test")
+@with_settings
 def try_(
+    settings: Settings,
     subscription: Name,
     destination: Annotated[str, typer.Option(help="For RabbitMQ: the virtual host to try.")] = "",
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Try the way to a consumer: a webhook gets one signed ping. Ends with status 1 when a step fails."""
-    settings = settings_of(data_dir, database_url, config)
     steps = with_store(settings, lambda store: _test(store, settings, subscription, destination))
-    if as_json:
-        print_json(asdict(step) for step in steps)
-    else:
-        lines = [[step.name, step.state, step.said, step.remedy] for step in steps]
-        print_table(["step", "", "found", "what to do"], lines, "There was nothing to try.")
+    rows = [asdict(step) for step in steps]
+    shown = ("name", "state", "said", "remedy")
+    print_rows(
+        rows, STEPS, lambda row: [row[one] for one in shown], "There was nothing to try.", as_json=as_json
+    )
     if any(step.state == "failed" for step in steps):
         raise typer.Exit(1)
 
@@ -332,18 +311,10 @@ def _print_deliveries(
         return [redactor.value({**row, "name": names.get(row["subscription"], "")}) for row in rows]
 
     rows = with_store(settings, work)
-    if as_json:
-        print_json(rows)
-        return
-    lines = [
-        [row["id"], row["created_at"], row["name"], row["destination"], row["type"], row["key"], row["state"],
-         row["attempts"], row["error"]]
-        for row in rows
-    ]  # fmt: skip
-    print_table(
-        ["number", "made", "to", "destination", "type", "key", "state", "tries", "error"], lines, empty
-    )
-    if len(rows) == chosen["limit"]:
+    shown = ("id", "created_at", "name", "destination", "type", "key", "state", "attempts", "error")
+    columns = ["number", "made", "to", "destination", "type", "key", "state", "tries", "error"]
+    print_rows(rows, columns, lambda row: [row[one] for one in shown], empty, as_json=as_json)
+    if not as_json and len(rows) == chosen["limit"]:
         say(f"These are the newest {len(rows)}. More: --limit.")
 
 

@@ -17,14 +17,10 @@ import typer
 from sqlalchemy import select, text
 
 from atalaia.cli.common import (
-    Config,
-    DatabaseUrl,
-    DataDir,
     Json,
-    print_json,
-    print_table,
+    print_rows,
     registry_of,
-    settings_of,
+    with_settings,
 )
 from atalaia.errors import AtalaiaError
 from atalaia.events.log import head as log_head
@@ -48,16 +44,17 @@ class Finding:
     todo: str = ""
 
 
-def doctor(
-    data_dir: DataDir = None, database_url: DatabaseUrl = None, config: Config = None, as_json: Json = False
-) -> None:
+@with_settings
+def doctor(settings: Settings, as_json: Json = False) -> None:
     """Look for what would keep the hub from working. Ends with status 1 when something is wrong."""
-    found = findings(settings_of(data_dir, database_url, config))
-    if as_json:
-        print_json(asdict(one) for one in found)
-    else:
-        lines = [[one.what, "ok" if one.ok else "WRONG", one.said, one.todo] for one in found]
-        print_table(["what", "", "found", "what to do"], lines, "")
+    found = findings(settings)
+    print_rows(
+        [asdict(one) for one in found],
+        ["what", "", "found", "what to do"],
+        lambda row: [row["what"], "ok" if row["ok"] else "WRONG", row["said"], row["todo"]],
+        "",
+        as_json=as_json,
+    )
     if not all(one.ok for one in found):
         raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,10 +16,8 @@ from sqlalchemy import Connection, select, update
 from atalaia.ambient import Ambient
 from atalaia.cli.common import (
     BY,
-    Config,
-    DatabaseUrl,
-    DataDir,
     Json,
+    Limit,
     Since,
     Until,
     errors,
@@ -28,11 +26,10 @@ from atalaia.cli.common import (
     moment,
     now_ms,
     pick,
-    print_json,
-    print_table,
+    print_rows,
     say,
-    settings_of,
     times,
+    with_settings,
     with_store,
 )
 from atalaia.clock import rfc3339
@@ -42,7 +39,7 @@ from atalaia.desk.calls.fold import Calls
 from atalaia.desk.endpoints.fold import Endpoints
 from atalaia.desk.system.queries import list_parked
 from atalaia.errors import ConfigError
-from atalaia.events.export import line
+from atalaia.events.export import line, pages
 from atalaia.events.gaps import Gaps
 from atalaia.events.log import append_facts, head
 from atalaia.events.model import Event, Fact
@@ -50,6 +47,7 @@ from atalaia.events.queries import EventFilter, newest, oldest
 from atalaia.reactions.folding import rebuild
 from atalaia.reactions.projection import Projection
 from atalaia.redact import Redactor
+from atalaia.settings import Settings
 from atalaia.store.bell import LOG
 from atalaia.store.store import Store, ring_after
 from atalaia.store.tables import parked
@@ -74,7 +72,9 @@ PROJECTIONS: tuple[type[Projection], ...] = (Calls, Endpoints, Alerts, Gaps)
 
 
 @app.command("tail")
+@with_settings
 def tail(
+    settings: Settings,
     types: Types = None,
     key: Key = "",
     connection: OfConnection = "",
@@ -85,13 +85,9 @@ def tail(
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", "-f", help="Go on as new ones come.")
     ] = True,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Print the last events and follow the log. Ctrl C ends it."""
-    settings = settings_of(data_dir, database_url, config)
     family_ = _family(family)
 
     async def work(store: Store) -> None:
@@ -114,7 +110,9 @@ def tail(
 
 
 @app.command("grep")
+@with_settings
 def grep(
+    settings: Settings,
     text: Annotated[str, typer.Argument(help="What to look for in the events' bodies, whatever the case.")],
     types: Types = None,
     key: Key = "",
@@ -122,20 +120,16 @@ def grep(
     family: FamilyOf = "",
     since: Since = "",
     until: Until = "",
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Print the events whose body holds a text, oldest first. Ends with status 1 when there are none."""
-    settings = settings_of(data_dir, database_url, config)
     family_ = _family(family)
     span = moment(since, settings), moment(until, settings)
 
     async def work(store: Store) -> int:
         redactor, found = await learned(store, settings), 0
         wanted = await _wanted(store, types, key, connection, family_, *span, words=text)
-        async for page in _pages(store, wanted, 0):
+        async for page in pages(store, wanted):
             _show(page, redactor, as_json)
             found += len(page)
         return found
@@ -145,7 +139,9 @@ def grep(
 
 
 @app.command("export")
+@with_settings
 def export(
+    settings: Settings,
     to: Annotated[Path | None, typer.Option("--to", help="File to write; else standard output.")] = None,
     types: Types = None,
     key: Key = "",
@@ -157,12 +153,8 @@ def export(
     capture: Annotated[
         bool, typer.Option("--capture", help="Only what an Asterisk said, as a capture that `replay` reads.")
     ] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Write the log as JSON lines, oldest first, with secrets masked."""
-    settings = settings_of(data_dir, database_url, config)
     family_ = _family(family)
     span = moment(since, settings), moment(until, settings)
     write = capture_line if capture else line
@@ -172,7 +164,7 @@ def export(
         wanted = await _wanted(store, types, key, connection, family_, *span)
         out = to.open("wb") if to else sys.stdout.buffer
         try:
-            async for page in _pages(store, wanted, after):
+            async for page in pages(store, wanted, after=after):
                 lines = [text for event in page if (text := write(event, redactor.json))]
                 out.write(b"".join(lines))
                 count += len(lines)
@@ -195,15 +187,13 @@ def export(
 
 
 @app.command("parked")
+@with_settings
 def parked_(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
+    settings: Settings,
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List events that a reaction could not take, with the reason. They hold nobody else up."""
-    settings = settings_of(data_dir, database_url, config)
 
     async def work(store: Store) -> list[dict[str, object]]:
         redactor = await learned(store, settings)
@@ -212,22 +202,18 @@ def parked_(
         ]
 
     rows = with_store(settings, work)
-    if as_json:
-        print_json(rows)
-        return
-    lines = [[row["reaction"], row["seq"], row["key"], row["parked_at"], row["error"]] for row in rows]
-    print_table(["reaction", "event", "key", "since", "error"], lines, "No event is parked.")
+    shown = ("reaction", "seq", "key", "parked_at", "error")
+    columns = ["reaction", "event", "key", "since", "error"]
+    print_rows(rows, columns, lambda row: [row[one] for one in shown], "No event is parked.", as_json=as_json)
 
 
 @app.command("retry")
+@with_settings
 def retry(
+    settings: Settings,
     reaction: Reaction,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Have the parked events of a reaction tried again by the running hub."""
-    settings = settings_of(data_dir, database_url, config)
     ambient = Ambient()
 
     def work(tx: Connection) -> int:
@@ -245,12 +231,11 @@ def retry(
 
 
 @app.command("rebuild")
+@with_settings
 def rebuild_(
+    settings: Settings,
     name: Annotated[str, typer.Argument(metavar="TABLE", help="calls, endpoints, alerts or gaps.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Forget what was folded into a table and have the running hub fold the log again from its start.
 
@@ -259,7 +244,6 @@ def rebuild_(
     known = {one().name: one for one in PROJECTIONS}
     if name not in known:
         fail(f"There is no table “{name}” to rebuild. Write one of: {', '.join(known)}.")
-    settings = settings_of(data_dir, database_url, config)
     if not yes:
         typer.confirm(f"Forget “{name}” and fold it again from the log?", abort=True)
 
@@ -301,16 +285,6 @@ async def _wanted(
                 raise
             identity = connection
     return EventFilter(family, tuple(types or ()), identity, key or None, from_ms, to_ms, words)
-
-
-async def _pages(store: Store, wanted: EventFilter, after: int) -> AsyncIterator[list[Event]]:
-    """Answer the wanted events page by page, so that no read stays open for minutes."""
-    next_seq: int | None = after
-    while next_seq is not None:
-        page = await store.read(lambda tx, start=next_seq: oldest(tx, wanted, after=start, limit=PAGE))
-        if page.events:
-            yield page.events
-        next_seq = page.next_seq
 
 
 def capture_line(event: Event, redact: Callable[[str], str]) -> bytes:

@@ -9,15 +9,11 @@ import typer
 from atalaia.ambient import Ambient
 from atalaia.cli.common import (
     BY,
-    Config,
-    DatabaseUrl,
-    DataDir,
     Json,
-    print_json,
-    print_table,
+    print_rows,
     say,
-    settings_of,
     time_of,
+    with_settings,
     with_store,
 )
 from atalaia.desk.people.people import People
@@ -31,11 +27,9 @@ app = typer.Typer(help="People and one-time sign-in links.", no_args_is_help=Tru
 
 
 @app.command("list")
-def list_(
-    data_dir: DataDir = None, database_url: DatabaseUrl = None, config: Config = None, as_json: Json = False
-) -> None:
+@with_settings
+def list_(settings: Settings, as_json: Json = False) -> None:
     """List who may sign in."""
-    settings = settings_of(data_dir, database_url, config)
     found = with_store(settings, lambda store: store.read(list_people))
     rows: list[dict[str, Any]] = [
         {
@@ -48,25 +42,22 @@ def list_(
         }
         for one in found
     ]
-    if as_json:
-        print_json(rows)
-        return
-    lines = [
-        [
-            row["email"],
-            row["name"],
-            row["role"],
-            row["seen_at"] or "never",
+    print_rows(
+        rows,
+        ["e-mail", "name", "role", "last seen", ""],
+        lambda row: [
+            row["email"], row["name"], row["role"], row["seen_at"] or "never",
             _state(row["disabled"], row["invited"]),
-        ]
-        for row in rows
-    ]
-    empty = "Nobody yet. Start the hub: it prints a link that makes the first administrator."
-    print_table(["e-mail", "name", "role", "last seen", ""], lines, empty)
+        ],
+        "Nobody yet. Start the hub: it prints a link that makes the first administrator.",
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command("link")
+@with_settings
 def link(
+    settings: Settings,
     email: Annotated[str, typer.Argument(help="Whose link; leave out for the first administrator.")] = "",
     new_password: Annotated[
         bool,
@@ -74,29 +65,23 @@ def link(
             "--new-password", help="End the old password and all sessions; the link asks for a new one."
         ),
     ] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Print a one-time link that signs somebody in, also when the password is lost."""
-    settings = settings_of(data_dir, database_url, config)
     secret = with_store(settings, lambda store: _link(store, settings, email, new_password))
     say(_url(settings, secret))
 
 
 @app.command("invite")
+@with_settings
 def invite(
+    settings: Settings,
     email: Annotated[str, typer.Argument(help="The new person's e-mail address.")],
     name: Annotated[str, typer.Argument(help="The name shown to the others.")],
     role: Annotated[
         str, typer.Option(help="viewer looks, agent also sends again, admin does everything.")
     ] = "viewer",
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Add a person and print the one-time link with which they set their password."""
-    settings = settings_of(data_dir, database_url, config)
 
     async def work(store: Store) -> str:
         _, secret = await _people(store, settings).invite(email, name, role, by=BY)

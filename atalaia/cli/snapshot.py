@@ -16,17 +16,14 @@ import typer
 from sqlalchemy import Connection, text
 
 from atalaia.cli.common import (
-    Config,
-    DatabaseUrl,
-    DataDir,
     fail,
     learned,
     now_ms,
     registry_of,
     say,
-    settings_of,
     time_of,
     times,
+    with_settings,
     with_store,
 )
 from atalaia.cli.doctor import findings
@@ -45,19 +42,17 @@ from atalaia.version import VERSION, git_sha
 DAY_MS = 86_400_000
 
 
+@with_settings
 def snapshot(
+    settings: Settings,
     to: Annotated[
         Path | None, typer.Argument(help="File to write; else atalaia-snapshot-TIME.tar.gz.")
     ] = None,
     events: Annotated[
         int, typer.Option(min=0, max=100_000, help="How many of the last events go into it.")
     ] = 500,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Write a file for somebody who helps: findings, states, gaps, queues, last events; no secrets."""
-    settings = settings_of(data_dir, database_url, config)
     stamp = (time_of(now_ms()) or "")[:19].replace(":", "")
     path = to or Path(f"atalaia-snapshot-{stamp}.tar.gz")
     files = {"findings.json": _json([asdict(one) for one in findings(settings)])}

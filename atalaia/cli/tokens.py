@@ -9,60 +9,58 @@ import typer
 from atalaia.ambient import Ambient
 from atalaia.cli.common import (
     BY,
-    Config,
-    DatabaseUrl,
-    DataDir,
     Json,
     now_ms,
     pick,
     print_json,
-    print_table,
+    print_rows,
     say,
-    settings_of,
     time_of,
+    with_settings,
     with_store,
 )
 from atalaia.desk.people.model import Token
 from atalaia.desk.people.roles import SCOPES
 from atalaia.desk.people.rows import list_tokens
 from atalaia.desk.people.tokens import Tokens
+from atalaia.settings import Settings
 from atalaia.store.store import Store
 
 app = typer.Typer(help="API tokens for programs.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(
-    data_dir: DataDir = None, database_url: DatabaseUrl = None, config: Config = None, as_json: Json = False
-) -> None:
+@with_settings
+def list_(settings: Settings, as_json: Json = False) -> None:
     """List tokens with what they may do and when they were last used."""
-    settings = settings_of(data_dir, database_url, config)
     rows = [_told(one) for one in with_store(settings, lambda store: store.read(list_tokens))]
-    if as_json:
-        print_json(rows)
-        return
-    lines = [
-        [row["name"], " ".join(row["scopes"]), row["used_at"] or "never", row["state"], row["id"]]
-        for row in rows
-    ]
-    empty = "No tokens yet. Make one: bin/atalaia tokens make NAME --scope events:write"
-    print_table(["name", "scopes", "last used", "state", "id"], lines, empty)
+    print_rows(
+        rows,
+        ["name", "scopes", "last used", "state", "id"],
+        lambda row: [
+            row["name"],
+            " ".join(row["scopes"]),
+            row["used_at"] or "never",
+            row["state"],
+            row["id"],
+        ],
+        "No tokens yet. Make one: bin/atalaia tokens make NAME --scope events:write",
+        as_json=as_json,
+    )
 
 
 @app.command("make")
+@with_settings
 def make(
+    settings: Settings,
     name: Annotated[str, typer.Argument(help="What uses it, e.g. portal.")],
     scopes: Annotated[
         list[str], typer.Option("--scope", help=f"May be given several times: {', '.join(SCOPES)}.")
     ],
     days: Annotated[int | None, typer.Option(min=1, help="Days until it ends; else it does not.")] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Make a token and print it. It cannot be shown again."""
-    settings = settings_of(data_dir, database_url, config)
     expires_ms = now_ms() + days * 86_400_000 if days else None
 
     async def work(store: Store) -> tuple[Token, str]:
@@ -76,14 +74,12 @@ def make(
 
 
 @app.command("revoke")
+@with_settings
 def revoke(
+    settings: Settings,
     token: Annotated[str, typer.Argument(help="Name or id of the token.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
 ) -> None:
     """Make a token useless. Other workers notice within seconds."""
-    settings = settings_of(data_dir, database_url, config)
 
     async def work(store: Store) -> str:
         living = [one for one in await store.read(list_tokens) if one.revoked_ms is None]

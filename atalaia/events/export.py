@@ -15,6 +15,28 @@ from atalaia.store.store import Store
 PAGE = 1_000
 
 
+async def pages(
+    store: Store, wanted: EventFilter, *, after: int = 0, upto: int | None = None, most: int | None = None
+) -> AsyncIterator[list[Event]]:
+    """Answer events after `after`, at most `most` and none after `upto`, oldest first, page by page.
+
+    Each page is a read of its own, so that no read stays open for minutes; what is appended meanwhile
+    comes along unless `upto` says where to end.
+    Errors: `StoreUnavailable`.
+    """
+    left = most
+    while left is None or left > 0:
+        start, limit = after, PAGE if left is None else min(PAGE, left)
+        page = await store.read(lambda tx, s=start, n=limit: oldest(tx, wanted, after=s, limit=n))
+        if events := [event for event in page.events if upto is None or event.seq <= upto]:
+            yield events
+        if page.next_seq is None or (upto is not None and page.next_seq >= upto):
+            return
+        if left is not None:
+            left -= len(page.events)
+        after = page.next_seq
+
+
 async def export(
     store: Store,
     wanted: EventFilter,
@@ -24,25 +46,12 @@ async def export(
     upto: int | None = None,
     most: int | None = None,
 ) -> AsyncIterator[bytes]:
-    """Answer events after `after`, at most `most` and none after `upto`, oldest first, in pages of lines.
+    """Answer `pages` as lines, a page at a time.
 
     redact: masks secrets in a JSON text, and in a text that is no JSON; names may carry some, too.
-    Each page is a read of its own, so that no read stays open for minutes; what is appended meanwhile
-    comes along unless `upto` says where to end.
-    Errors: `StoreUnavailable`.
     """
-    left = most
-    while left is None or left > 0:
-        start, limit = after, PAGE if left is None else min(PAGE, left)
-        page = await store.read(lambda tx, s=start, n=limit: oldest(tx, wanted, after=s, limit=n))
-        lines = [line(event, redact) for event in page.events if upto is None or event.seq <= upto]
-        if lines:
-            yield b"".join(lines)
-        if page.next_seq is None or (upto is not None and page.next_seq >= upto):
-            return
-        if left is not None:
-            left -= len(page.events)
-        after = page.next_seq
+    async for events in pages(store, wanted, after=after, upto=upto, most=most):
+        yield b"".join(line(event, redact) for event in events)
 
 
 def line(event: Event, redact: Callable[[str], str]) -> bytes:

@@ -171,13 +171,6 @@ def clients(tx: Connection) -> list[str]:
     return [one for one in found if one]
 
 
-def export_page(
-    tx: Connection, wanted: CallFilter, before: tuple[int, str] | None, limit: int = 1_000
-) -> list[Call]:
-    """Answer one page of an export; a long export reads many, so that no read stays open for minutes."""
-    return list_calls(tx, wanted, before=before, limit=limit)
-
-
 def _conditions(wanted: CallFilter) -> Iterator[Any]:
     c = calls.c
     if wanted.connection is not None:

@@ -12,7 +12,6 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from atalaia.clock import rfc3339
 from atalaia.desk.calls import queries
 from atalaia.desk.calls.queries import Call, CallFilter
 from atalaia.desk.endpoints import queries as phones
@@ -215,16 +214,11 @@ async def _pages(parts: Parts, wanted: CallFilter) -> AsyncIterator[list[Call]]:
         before = (page[-1].opened_ms, page[-1].guid)
 
 
-_TIMES = {"opened_at": "opened_ms", "answered_at": "answered_ms", "ended_at": "ended_ms"}
 _NAMES = tuple(CallOut.model_fields)
 
 
 def _row(call: Call) -> dict[str, object]:
-    row: dict[str, object] = {}
-    for name in _NAMES:
-        value = getattr(call, _TIMES.get(name, name))
-        row[name] = rfc3339(value) if name in _TIMES and value is not None else value
-    return row
+    return CallOut.model_validate(call).model_dump(mode="json")
 
 
 def _cell(value: object) -> object:

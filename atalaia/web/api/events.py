@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 import orjson
@@ -10,8 +9,9 @@ from fastapi import Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from atalaia.clock import rfc3339, to_ms
+from atalaia.clock import to_ms
 from atalaia.events import queries
+from atalaia.events.export import export
 from atalaia.events.log import read_event
 from atalaia.events.model import Event
 from atalaia.events.queries import EventFilter
@@ -24,7 +24,6 @@ from atalaia.web.wire import SEQ_MAX, Cursor, From, Limit, Moment, Page, To, ms_
 
 routes = router("events")
 _READ = [Depends(require("events:read"))]
-_EXPORT_PAGE = 500
 
 Seq = Annotated[int, Path(ge=1, le=SEQ_MAX, description="The event's place in the log.")]
 
@@ -131,7 +130,8 @@ async def export_events(
     most: Annotated[int | None, Query(ge=1, le=10_000_000, description="So many at most.")] = None,
 ) -> Response:
     """Export events as JSON lines, oldest first, with secrets masked."""
-    lines = export_lines(parts_of(request), wanted, after, most)
+    parts = parts_of(request)
+    lines = export(parts.store, wanted, redact=parts.redactor.json, after=after, most=most)
     headers = {"Content-Disposition": 'attachment; filename="events.jsonl"', "Cache-Control": "no-store"}
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
@@ -163,35 +163,6 @@ async def get_caused(request: Request, seq: Seq) -> list[EventOut]:
     await _found(parts, seq)
     found = await parts.store.read(lambda tx: queries.caused_by(tx, seq))
     return [event_out(event, parts.redactor) for event in found]
-
-
-async def export_lines(
-    parts: Parts, wanted: EventFilter, after: int = 0, most: int | None = None
-) -> AsyncIterator[bytes]:
-    """Answer the log as JSON lines, page by page, so that no read stays open for minutes."""
-    left = most
-    while True:
-        limit = _EXPORT_PAGE if left is None else min(_EXPORT_PAGE, left)
-        start = after
-        page = await parts.store.read(lambda tx: queries.oldest(tx, wanted, after=start, limit=limit))  # noqa: B023
-        if page.events:
-            yield b"".join(line(event, parts.redactor) for event in page.events)
-        if left is not None:
-            left -= len(page.events)
-        if page.next_seq is None or left == 0:
-            return
-        after = page.next_seq
-
-
-def line(event: Event, redactor: Redactor) -> bytes:
-    """Answer one line of an export."""
-    row = {
-        "seq": event.seq, "id": event.id, "family": event.family, "type": event.type, "key": event.key,
-        "connection": event.connection, "occurred_at": rfc3339(event.occurred_ms),
-        "recorded_at": rfc3339(event.recorded_ms), "cause_seq": event.cause_seq, "late": event.late,
-        "data": data_of(event, redactor),
-    }  # fmt: skip
-    return orjson.dumps(row) + b"\n"
 
 
 def event_out(event: Event, redactor: Redactor) -> EventOut:
