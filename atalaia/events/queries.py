@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, func, select, text, union_all
 
 from atalaia.events.log import to_event
 from atalaia.events.model import Event, Family
@@ -155,17 +155,23 @@ def by_id(tx: Connection, identity: str, *, near_ms: int) -> Event | None:
 
 def seq_at(tx: Connection, recorded_ms: int) -> int:
     """Answer the first sequence written at `recorded_ms` or later; past the end when there is none."""
-    low = tx.scalar(select(func.min(events.c.seq))) or 0
-    last = tx.scalar(select(func.max(events.c.seq))) or 0
-    high = last + 1
+    return first_since(tx, events.c.seq, events.c.recorded_ms, recorded_ms)
+
+
+def first_since(tx: Connection, number: Column[int], moment: Column[int], since_ms: int) -> int:
+    """Answer the first number whose row is of `since_ms` or later; past the end when there is none.
+
+    Found by halving: numbers grow with the time, and times carry no index.
+    """
+    low = tx.scalar(select(func.min(number))) or 0
+    high = (tx.scalar(select(func.max(number))) or 0) + 1
     while low < high:
         middle = (low + high) // 2
-        query = select(events.c.seq, events.c.recorded_ms).where(events.c.seq >= middle)
-        row = tx.execute(query.order_by(events.c.seq).limit(1)).first()
-        if row is None or row.recorded_ms >= recorded_ms:
+        row = tx.execute(select(number, moment).where(number >= middle).order_by(number).limit(1)).first()
+        if row is None or row[1] >= since_ms:
             high = middle
         else:
-            low = row.seq + 1
+            low = row[0] + 1
     return low
 
 

@@ -18,7 +18,7 @@ from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.events.log import FACT_SCOPE, append_facts
 from atalaia.events.model import Fact
-from atalaia.events.queries import known_types, seq_at
+from atalaia.events.queries import first_since, known_types, seq_at
 from atalaia.settings import Settings
 from atalaia.store.store import Store
 from atalaia.store.tables import (
@@ -240,18 +240,8 @@ def _delete_deliveries(tx: Connection, which: ColumnElement[bool]) -> tuple[int,
 
 
 def _last_delivery(tx: Connection, before_ms: int) -> int:
-    """Answer the last delivery that was made before then, by halving; times carry no index."""
-    low = tx.scalar(select(func.min(deliveries.c.id))) or 0
-    high = (tx.scalar(select(func.max(deliveries.c.id))) or 0) + 1
-    while low < high:
-        middle = (low + high) // 2
-        query = select(deliveries.c.id, deliveries.c.created_ms).where(deliveries.c.id >= middle)
-        row = tx.execute(query.order_by(deliveries.c.id).limit(1)).first()
-        if row is None or row.created_ms >= before_ms:
-            high = middle
-        else:
-            low = row.id + 1
-    return low - 1
+    """Answer the last delivery that was made before then."""
+    return first_since(tx, deliveries.c.id, deliveries.c.created_ms, before_ms) - 1
 
 
 async def _give_back_space(store: Store, swept: Swept) -> None:

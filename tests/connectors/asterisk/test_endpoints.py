@@ -8,16 +8,6 @@ from atalaia.connectors.asterisk.wire import address_of
 from tests.connectors.asterisk.folding import T0, Fold, Stream
 
 
-@pytest.fixture
-def fold() -> Fold:
-    return Fold()
-
-
-@pytest.fixture
-def stream() -> Stream:
-    return Stream()
-
-
 @pytest.mark.parametrize(
     ("word", "status"),
     [

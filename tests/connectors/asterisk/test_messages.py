@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-import pytest
 
 from atalaia.connectors.asterisk.messages import MESSAGES
 from atalaia.events.model import Event, Fact
@@ -23,16 +22,6 @@ def event(fact: Fact, family: Any = "fact") -> Event:
 def messages(fold: Fold, **options: Any) -> list[Any]:
     rendered = [MESSAGES.render(event(fact), options) for fact in fold.facts]
     return [one for one in rendered if one is not None]
-
-
-@pytest.fixture
-def fold() -> Fold:
-    return Fold()
-
-
-@pytest.fixture
-def stream() -> Stream:
-    return Stream()
 
 
 def test_a_call_is_three_messages_to_its_clients_vhost(fold: Fold, stream: Stream) -> None:

@@ -14,16 +14,6 @@ SOUND = "/srv/monitor/2026/11/20/internal-1121001-1121002-20261120-204856-x.wav"
 RELATIVE = "2026/11/20/internal-1121001-1121002-20261120-204856-x.wav"
 
 
-@pytest.fixture
-def fold() -> Fold:
-    return Fold()
-
-
-@pytest.fixture
-def stream() -> Stream:
-    return Stream()
-
-
 def app(leg: Leg, name: str, exten: str | None = None, state: str = "Up", **more: Any) -> Leg:
     """Answer the leg as `GET /channels` shows it while it runs `name`."""
     plan = {

@@ -8,16 +8,6 @@ from tests.connectors.asterisk.folding import T0, Fold, Stream, states
 from tests.connectors.asterisk.test_calls import Leg, ringing, talking
 
 
-@pytest.fixture
-def fold() -> Fold:
-    return Fold()
-
-
-@pytest.fixture
-def stream() -> Stream:
-    return Stream()
-
-
 def blind(stream: Stream, by: Leg, other: Leg, exten: str, at: int, result: str = "Success"):
     return stream.event(
         "BridgeBlindTransfer", at, channel=by, transferee=other, exten=exten, context="x", result=result
