@@ -174,3 +174,18 @@ async def test_a_second_process_on_the_same_database_file_refuses_and_says_why(
     assert second.returncode == 1
     assert str(place.folder) in second.stderr and "another" in second.stderr.lower(), second.stderr
     assert "Traceback" not in second.stderr
+
+
+async def test_an_application_name_taken_by_another_client_is_one_alarm(
+    make_place: PlaceMaker, tmp_path: Path
+) -> None:
+    async with stage(make_place, tmp_path) as hub:
+        await hub.simulator.faults.start("replaced")
+        await until(lambda: facts(hub.place, "alert.resolved"), "the session came back under a new name")
+        await is_live(hub.place, hub.connection)
+
+        told = [one["type"] for one in await facts(hub.place, "alert.")]
+        assert told == ["alert.raised", "alert.resolved"]
+        assert [(one["cause"], one["times"]) for one in await alerts_of(hub.place)] == [
+            (f"asterisk.replaced:{hub.connection}", 1)
+        ]
