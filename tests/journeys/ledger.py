@@ -64,6 +64,16 @@ class Ledger:
     def total(self) -> int:
         return sum(self.acked.values())
 
+    def is_in(self, seen: Iterable[tuple[str, int]]) -> bool:
+        """Answer whether everything acknowledged is there.
+
+        Counting is not enough: what was on its way at the end may be there without an answer, for another.
+        """
+        there = set(seen)
+        return all(
+            (key, number) in there for key, last in self.acked.items() for number in range(1, last + 1)
+        )
+
     def check(self, consumer: str, seen: Iterable[tuple[str, int]]) -> None:
         """Compare with what one consumer got: nothing acknowledged is missing, every key in order.
 
