@@ -19,7 +19,7 @@ from atalaia.events.policy import Keep, Policies
 from atalaia.store.bell import FACTS, LOG, heard_of
 from atalaia.store.bulk import allocate, insert_rows, seen
 from atalaia.store.store import Store, ring_after, serialise
-from atalaia.store.tables import FACT, HEARD, events, events_seen, leases
+from atalaia.store.tables import FACT, HEARD, event_counts, events, events_seen, leases
 
 _MINUTE = 60_000
 _TYPE, _KEY, _DEDUPE = 120, 200, 200  # characters, as the tables have them
@@ -260,29 +260,19 @@ def _write_batch(tx: Connection, batch: _Batch) -> None:
         rows = [
             _count_row(connection, kind, minute, got) for (connection, kind), got in sorted(numbers.items())
         ]
-        tx.execute(_COUNT, rows)
+        insert_rows(tx, event_counts, _COUNTS, rows, also=_ADD_UP)
     if batch.rows:
         ring_after(tx, LOG, *_topics(batch.rows))
 
 
-def _count_row(connection: str, kind: str, minute: int, numbers: dict[str, int]) -> dict[str, Any]:
-    return {
-        "c": connection,
-        "t": kind,
-        "m": minute,
-        "k": numbers.get("kept", 0),
-        "n": numbers.get("counted", 0),
-        "d": numbers.get("dropped", 0),
-        "u": numbers.get("duplicate", 0),
-    }
+def _count_row(connection: str, kind: str, minute: int, numbers: dict[str, int]) -> tuple[Any, ...]:
+    return (connection, kind, minute, *[numbers.get(column, 0) for column in _COUNTED])
 
 
-_COUNT = text(
-    "insert into event_counts (connection, type, minute_ms, kept, counted, dropped, duplicate) "
-    "values (:c, :t, :m, :k, :n, :d, :u) on conflict (connection, type, minute_ms) do update set "
-    "kept = event_counts.kept + excluded.kept, counted = event_counts.counted + excluded.counted, "
-    "dropped = event_counts.dropped + excluded.dropped, "
-    "duplicate = event_counts.duplicate + excluded.duplicate"
+_COUNTED = ("kept", "counted", "dropped", "duplicate")
+_COUNTS = ("connection", "type", "minute_ms", *_COUNTED)
+_ADD_UP = " on conflict (connection, type, minute_ms) do update set " + ", ".join(
+    f"{column} = event_counts.{column} + excluded.{column}" for column in _COUNTED
 )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Connection, Integer, SmallInteger, Table, text
 
 Row = tuple[Any, ...]
 _CHUNK = 400
+_PART_MOST = 128  # rows in a statement; with 15 columns far below the 32,766 parameters of SQLite
 
 
 def allocate(tx: Connection, table: str, count: int) -> int:
@@ -46,9 +49,35 @@ def insert_rows(
         statement = f"insert into {table.name} ({names}) select * from unnest({arrays}){also}"  # noqa: S608
         tx.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
         return
-    marks = ", ".join("?" * len(columns))
-    statement = f"insert into {table.name} ({names}) values ({marks}){also}"  # noqa: S608
-    tx.exec_driver_sql(statement, list(rows))
+    for part in in_parts(rows):
+        statement = f"insert into {table.name} ({names}) values {tuples_of(len(columns), len(part))}{also}"  # noqa: S608
+        tx.exec_driver_sql(statement, flat(part))
+
+
+def in_parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Cut rows into parts for one SQLite statement each, whose sizes are powers of two.
+
+    Python's driver lets go of the interpreter at each step of a statement, and gets it back only when the
+    busy event loop gives it: what counts is how many steps there are, and `executemany` takes one a row.
+    Few sizes, because the driver keeps the statements it has prepared.
+    """
+    start = 0
+    while start < len(rows):
+        size = min(_PART_MOST, 1 << ((len(rows) - start).bit_length() - 1))
+        yield rows[start : start + size]
+        start += size
+
+
+def flat(rows: Iterable[Row]) -> Row:
+    """Answer the values of all rows in a row."""
+    return tuple(chain.from_iterable(rows))
+
+
+@lru_cache(maxsize=256)
+def tuples_of(columns: int, rows: int) -> str:
+    """Answer the marks of `rows` rows: `(?, ?), (?, ?)`."""
+    one = f"({', '.join('?' * columns)})"
+    return ", ".join([one] * rows)
 
 
 def seen(tx: Connection, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
