@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.store.bell import Bell
 from atalaia.store.failure import in_transaction, is_broken, unavailable
-from atalaia.store.store import Work
+from atalaia.store.store import Work, savepoint
 
 T = TypeVar("T")
 BATCH_MAX = 500
@@ -158,14 +158,12 @@ def _run_unit(tx: Connection, unit: _Unit, *, alone: bool) -> None:
     if alone:
         _run_alone(tx, unit)
         return
-    nested = tx.begin_nested()
     try:
-        unit.result = unit.work(tx)
-        nested.commit()
+        with savepoint(tx):
+            unit.result = unit.work(tx)
     except BaseException as error:
         if unavailable(error) is not None or not in_transaction(tx):
             raise  # disk full, file gone: nobody in this batch was served
-        nested.rollback()
         unit.error = error
 
 
