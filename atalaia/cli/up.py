@@ -56,8 +56,8 @@ async def _up(settings: Settings, as_json: bool) -> None:
 def spare_the_collector() -> None:
     """Have the garbage collector look at what events leave behind, and not at the program again each time.
 
-    Modules, tables and routes are 170,000 objects that stay. A full pass over them holds the event loop for
-    a tenth of a second, and under load there was one every other second.
+    Modules, tables and routes are 170,000 objects that stay, and a full pass over them holds the event loop
+    for a tenth of a second.
     """
     gc.freeze()
     gc.set_threshold(GARBAGE_MOST)
