@@ -7,6 +7,7 @@ import heapq
 import itertools
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -120,7 +121,12 @@ def from_ms(unix_ms: int) -> datetime:
 
 def rfc3339(unix_ms: int) -> str:
     """Answer `2026-11-20T20:48:56.130Z`: how times look on the wire and in exports."""
-    return from_ms(unix_ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{unix_ms % 1000:03d}Z"
+    return f"{_to_the_second(unix_ms // 1000)}.{unix_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _to_the_second(unix_s: int) -> str:
+    return (_EPOCH + timedelta(seconds=unix_s)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -52,7 +52,7 @@ log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 3600.0
 POLICIES_EVERY_S = 15.0
-SWITCH_S = 0.0005
+SWITCH_S = 0.002
 FIRST_SWEEP_S = 300.0
 
 

@@ -48,16 +48,19 @@ def deliver(
 
 @app.command("calls")
 def calls(
-    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long each load lasts.")] = 12.0,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long the sustained load lasts.")] = 4.0,
     rate: Annotated[float, typer.Option(min=1, help="Calls a second of the sustained load.")] = 25.0,
     burst: Annotated[
         float, typer.Option(min=0, help="Calls a second of the burst; 0 leaves it out.")
     ] = 100.0,
-    together: Annotated[int, typer.Option(min=0, help="Simultaneous calls; 0 leaves them out.")] = 1000,
+    burst_seconds: Annotated[
+        float,
+        typer.Option(min=0, max=600, help="How long the burst lasts; its calls live 10 s and more."),
+    ] = 30.0,
     as_json: AsJson = False,
 ) -> None:
     """Calls from an Asterisk to a message bus: every record right, in time, without a cut."""
-    work = calls_bench.bench(seconds=seconds, rate=rate, burst=burst, together=together)
+    work = calls_bench.bench(seconds=seconds, rate=rate, burst=burst, burst_seconds=burst_seconds)
     _show(work, as_json)
 
 

@@ -70,18 +70,20 @@ class Dispatcher:
         self._sender = Sender(ambient, formats, self._book.of, self._recorder, self._alarms, self._load.set)
         self._version = -1
         self._seen = 0
+        self._told: list[Row] = []  # rows that were committed here since the feed was looked at
         self._stopping = False
 
     async def run(self) -> None:
         """Send until cancelled; then let land what is on its way and hand the lanes back."""
         await self._begin()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._alarms.run())
-                group.create_task(self._listen(CONTROL, self._kick, 60.0))
-                group.create_task(self._listen(DELIVERIES, self._load, POLL_S))
-                group.create_task(self._beat_loop())
-                group.create_task(self._load_loop())
+            with self._store.bell.listening(DELIVERIES, self._hear_rows):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._alarms.run())
+                    group.create_task(self._listen(CONTROL, self._kick, 60.0))
+                    group.create_task(self._listen(DELIVERIES, self._load, POLL_S))
+                    group.create_task(self._beat_loop())
+                    group.create_task(self._load_loop())
         finally:
             await self._land()
 
@@ -231,11 +233,31 @@ class Dispatcher:
             lane.reset()
             lane.hold_stuck(dead)
 
+    def _hear_rows(self, rows: Sequence[Row]) -> None:
+        """Keep what was just committed, at most as much as a look at the feed would answer."""
+        self._told += rows[: FEED_MOST - len(self._told)]
+
+    def _take_told(self) -> list[Row]:
+        """Answer the rows that were told, when they go on where we are; a hole means to read the feed."""
+        told = [row for row in self._told if row.id > self._seen]
+        self._told.clear()
+        whole = bool(told) and told[-1].id - self._seen == len(told)
+        return told if whole else []
+
     async def _load_feed(self) -> bool:
+        full = len(self._told) == FEED_MOST
+        if told := self._take_told():
+            self._seen = told[-1].id
+            self._feed([row for row in told if row.state == "pending"])
+            return full
         abreast = [lane for lane in self.lanes.values() if not lane.behind]
         names = [f"{lane.subscription.id}:{lane.destination}" for lane in abreast]
         after = self._seen
         rows, self._seen = await self._store.read(lambda tx: read_feed(tx, after, names))
+        self._feed(rows)
+        return len(rows) == FEED_MOST
+
+    def _feed(self, rows: Sequence[Row]) -> None:
         fed: dict[Name, Lane] = {}
         for row in rows:
             lane = self.lanes.get((row.subscription, row.destination))
@@ -244,7 +266,6 @@ class Dispatcher:
                 fed[lane.name] = lane
         for lane in fed.values():
             self._sender.pump(lane)
-        return len(rows) == FEED_MOST
 
     async def _load_backlogs(self) -> bool:
         hungry = [lane for lane in self.lanes.values() if lane.wants_rows]

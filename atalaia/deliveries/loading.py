@@ -10,12 +10,17 @@ from sqlalchemy import Connection, TextClause, text
 
 from atalaia.deliveries.lane import LINE_MOST, Row
 from atalaia.events.model import Event
+from atalaia.store.bulk import fetch_rows, run
 
 FEED_MOST = 2000
 _FIELDS = (
     "select d.id, d.subscription, d.destination, d.key, d.state, d.attempts, d.next_ms, d.failing_ms, "
     "d.replay_of, e.seq, e.id as event_id, e.family, e.type, e.connection, e.occurred_ms, e.recorded_ms, "
     "e.cause_seq, e.late, e.body from deliveries d left join events e on e.seq = d.seq "
+)
+_NAMES = (
+    "id, subscription, destination, key, state, attempts, next_ms, failing_ms, replay_of, seq, event_id, "
+    "family, type, connection, occurred_ms, recorded_ms, cause_seq, late, body"
 )
 _OPEN = "d.state in ('pending','sending','waiting')"
 
@@ -27,8 +32,8 @@ def _sql(rest: str) -> TextClause:
 # The feed is looked at for every wake-up, so it goes to the driver as it is.
 _FEED = f"{_FIELDS}where d.id > ? and d.state = 'pending' order by d.id limit {FEED_MOST}"
 _FEED_OWN = (
-    f"{_FIELDS}where d.id > $1 and d.state = 'pending' and (d.subscription || ':' || d.destination) = "
-    f"any($2::text[]) order by d.id limit {FEED_MOST}"
+    f"{_FIELDS}where d.id > ? and d.state = 'pending' and (d.subscription || ':' || d.destination) = "
+    f"any(?::text[]) order by d.id limit {FEED_MOST}"
 )
 _LANE = _sql(
     f"where d.subscription = :s and d.destination = :d and d.id > :after and d.id <= :upto and {_OPEN} "
@@ -59,10 +64,10 @@ def read_feed(tx: Connection, after: int, names: Collection[str]) -> tuple[list[
         return [], last_id(tx)
     if tx.dialect.name == "postgresql":
         newest = last_id(tx)  # first: what commits after this look is seen next time
-        found = tx.exec_driver_sql(_FEED_OWN, (after, list(names)))
+        found = run(tx, _FEED_OWN, after, list(names))
     else:
         newest = after
-        found = tx.exec_driver_sql(_FEED, (after,))
+        found = fetch_rows(tx, _NAMES, _FEED, after)
     rows = [_row(one) for one in found]
     last = rows[-1].id if rows else after
     return rows, last if len(rows) == FEED_MOST else max(newest, last)
@@ -109,7 +114,7 @@ def _row(found: Iterable[Any]) -> Row:
     (
         id, subscription, destination, key, state, attempts, next_ms, failing_ms, replay_of,
         seq, event_id, family, kind, connection, occurred_ms, recorded_ms, cause_seq, late, body,
-    ) = tuple(found)  # fmt: skip
+    ) = found  # fmt: skip
     event = None
     if seq is not None:
         event = Event(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -29,7 +30,7 @@ from atalaia.deliveries.told import PRODUCER
 from atalaia.errors import StoreUnavailable
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
-from atalaia.store.bulk import insert_rows
+from atalaia.store.bulk import flat, in_parts, insert_rows, tuples_of
 from atalaia.store.store import Store, serialise
 from atalaia.store.tables import attempts
 
@@ -171,34 +172,41 @@ def _lost(tx: Connection, lanes: list[Lane]) -> list[Lane]:
     return [lane for lane in lanes if current.get(lane.lease) != lane.epoch]
 
 
-_SQLITE = (
-    "update deliveries set state = ?, attempts = ?, next_ms = ?, failing_ms = ?, done_ms = ?, error = ? "
-    "where id = ?"
-)
-# A delivery that was cancelled meanwhile stays so, unless it did arrive.
-_STILL = "state in ('pending','sending','waiting')"
+# What is written of each delivery, and its id.
+_NEWS = ("state", "attempts", "next_ms", "failing_ms", "done_ms", "error", "id")
 _POSTGRES = (
-    "update deliveries d set state = x.state, attempts = x.attempts, next_ms = x.next_ms, "
+    "update deliveries set state = x.state, attempts = x.attempts, next_ms = x.next_ms, "
     "failing_ms = x.failing_ms, done_ms = x.done_ms, error = x.error from unnest($1::text[], $2::integer[], "
     "$3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[]) "
-    "as x(state, attempts, next_ms, failing_ms, done_ms, error, id) where d.id = x.id"
+    "as x(state, attempts, next_ms, failing_ms, done_ms, error, id) where deliveries.id = x.id"
 )
+# A delivery that was cancelled meanwhile stays so, unless it did arrive.
+_STILL = " and deliveries.state in ('pending','sending','waiting')"
+
+
+@lru_cache(maxsize=64)
+def _sqlite(rows: int) -> str:
+    return (
+        f"with x({', '.join(_NEWS)}) as (values {tuples_of(len(_NEWS), rows)}) "  # noqa: S608
+        "update deliveries set state = x.state, attempts = x.attempts, next_ms = x.next_ms, "
+        "failing_ms = x.failing_ms, done_ms = x.done_ms, error = x.error from x where deliveries.id = x.id"
+    )
 
 
 def _update(tx: Connection, rows: list[tuple[Any, ...]]) -> None:
     arrived = [row for row in rows if row[0] == "delivered"]
     marks = [row for row in rows if row[0] == "sending"]
     others = [row for row in rows if row[0] not in ("delivered", "sending")]
-    for part, limit in ((marks, _STILL), (others, _STILL), (arrived, "")):
-        if not part:
+    for found, limit in ((marks, _STILL), (others, _STILL), (arrived, "")):
+        # One row a delivery: of two results of the same one in a batch the later counts.
+        last = list({row[-1]: row for row in found}.values())
+        if not last:
             continue
         if tx.dialect.name == "postgresql":
-            # One row a delivery: of two results of the same one in a batch the later counts.
-            last = {row[-1]: row for row in part}
-            columns = tuple(list(column) for column in zip(*last.values(), strict=True))
-            tx.exec_driver_sql(_POSTGRES + (f" and d.{limit}" if limit else ""), columns)
-        else:
-            tx.exec_driver_sql(_SQLITE + (f" and {limit}" if limit else ""), part)
+            tx.exec_driver_sql(_POSTGRES + limit, tuple(list(column) for column in zip(*last, strict=True)))
+            continue
+        for part in in_parts(last):
+            tx.exec_driver_sql(_sqlite(len(part)) + limit, flat(part))
 
 
 def _state_row(result: Result) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from atalaia.clock import to_ms
 from atalaia.deliveries import told
 from atalaia.deliveries.filter import client_of, first_words
 from atalaia.deliveries.formats import Format
+from atalaia.deliveries.lane import Row
 from atalaia.deliveries.subscription import (
     CONTROL,
     Subscription,
@@ -25,7 +26,7 @@ from atalaia.events.log import append_facts
 from atalaia.events.model import Event, Fact
 from atalaia.store.bell import DELIVERIES
 from atalaia.store.bulk import allocate, insert_rows
-from atalaia.store.store import ring_after, serialise
+from atalaia.store.store import ring_after, serialise, tell_after
 from atalaia.store.tables import connections, cursors, deliveries, lanes, subscriptions
 
 COLUMNS = (
@@ -193,10 +194,17 @@ def insert_deliveries(
         for offset, (one, event, to) in enumerate(meant)
     ]  # fmt: skip
     insert_rows(tx, deliveries, COLUMNS, rows)
+    tell_after(tx, DELIVERIES, [_told(row, event) for row, (_, event, _) in zip(rows, meant, strict=True)])
     ensure_lanes(tx, {(one.id, to.destination) for one, _, to in meant}.difference(made))
     _tell_unmade(tx, ambient, first, meant, now)
     ring_after(tx, DELIVERIES)
     return len(rows)
+
+
+def _told(row: tuple[Any, ...], event: Event) -> Row:
+    """Answer the row as loading would."""
+    id, subscription, destination, _, _, key, _, state, attempts, next_ms, failing_ms, *_, replay_of = row
+    return Row(id, subscription, destination, key, state, attempts, next_ms, failing_ms, replay_of, event)
 
 
 def _tell_unmade(

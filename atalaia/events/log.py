@@ -6,9 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy import Connection, select
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
@@ -17,15 +17,16 @@ from atalaia.events.fit import dump_json, fit, fit_json, fit_ms
 from atalaia.events.model import Appended, Event, Fact, Heard
 from atalaia.events.policy import Keep, Policies
 from atalaia.store.bell import FACTS, LOG, heard_of
-from atalaia.store.bulk import allocate, insert_rows, seen
+from atalaia.store.bulk import allocate, fetch_rows, insert_rows, run, seen
 from atalaia.store.store import Store, ring_after, serialise
-from atalaia.store.tables import FACT, HEARD, events, events_seen, leases
+from atalaia.store.tables import FACT, HEARD, event_counts, events, events_seen, leases
 
 _MINUTE = 60_000
 _TYPE, _KEY, _DEDUPE = 120, 200, 200  # characters, as the tables have them
 FACT_SCOPE = "fact:"  # how scopes of facts begin in `events_seen`
 _COUNTED_AS = {Keep.KEEP: "kept", Keep.COUNT: "counted", Keep.DROP: "dropped"}
 _COLUMNS = tuple(column.name for column in events.columns)
+_NAMES = ", ".join(_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,29 +261,19 @@ def _write_batch(tx: Connection, batch: _Batch) -> None:
         rows = [
             _count_row(connection, kind, minute, got) for (connection, kind), got in sorted(numbers.items())
         ]
-        tx.execute(_COUNT, rows)
+        insert_rows(tx, event_counts, _COUNTS, rows, also=_ADD_UP)
     if batch.rows:
         ring_after(tx, LOG, *_topics(batch.rows))
 
 
-def _count_row(connection: str, kind: str, minute: int, numbers: dict[str, int]) -> dict[str, Any]:
-    return {
-        "c": connection,
-        "t": kind,
-        "m": minute,
-        "k": numbers.get("kept", 0),
-        "n": numbers.get("counted", 0),
-        "d": numbers.get("dropped", 0),
-        "u": numbers.get("duplicate", 0),
-    }
+def _count_row(connection: str, kind: str, minute: int, numbers: dict[str, int]) -> tuple[Any, ...]:
+    return (connection, kind, minute, *[numbers.get(column, 0) for column in _COUNTED])
 
 
-_COUNT = text(
-    "insert into event_counts (connection, type, minute_ms, kept, counted, dropped, duplicate) "
-    "values (:c, :t, :m, :k, :n, :d, :u) on conflict (connection, type, minute_ms) do update set "
-    "kept = event_counts.kept + excluded.kept, counted = event_counts.counted + excluded.counted, "
-    "dropped = event_counts.dropped + excluded.dropped, "
-    "duplicate = event_counts.duplicate + excluded.duplicate"
+_COUNTED = ("kept", "counted", "dropped", "duplicate")
+_COUNTS = ("connection", "type", "minute_ms", *_COUNTED)
+_ADD_UP = " on conflict (connection, type, minute_ms) do update set " + ", ".join(
+    f"{column} = event_counts.{column} + excluded.{column}" for column in _COUNTED
 )
 
 
@@ -329,22 +320,24 @@ def read_after(
 
     prefix: only types that begin so.
     """
-    query = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
-    if family == FACT:
-        query = query.where(text("family = 1"))  # spelled like the partial index
-    elif family is not None:
-        query = query.where(events.c.family == family)
+    wanted: list[str] = ["seq > ?"]
+    values: list[Any] = [seq]
+    if family is not None:
+        wanted.append(f"family = {family:d}")  # spelled like the partial index
     if upto is not None:
-        query = query.where(events.c.seq <= upto)
+        wanted.append("seq <= ?")
+        values.append(upto)
     if prefix:
         # On a part of the type, so that no planner leaves the order of the log for the index on types.
-        query = query.where(func.substr(events.c.type, 1, len(prefix)) == prefix)
-    return [to_event(row) for row in tx.execute(query)]
+        wanted.append(f"substr(type, 1, {len(prefix)}) = ?")
+        values.append(prefix)
+    sql = f"select {_NAMES} from events where {' and '.join(wanted)} order by seq limit ?"  # noqa: S608
+    return [to_event(row) for row in fetch_rows(tx, _NAMES, sql, *values, limit)]
 
 
 def head(tx: Connection) -> int:
     """Answer the last sequence in the log, 0 when it is empty."""
-    return tx.scalar(select(func.max(events.c.seq))) or 0
+    return int(run(tx, "select max(seq) from events").scalar() or 0)
 
 
 def read_event(tx: Connection, seq: int) -> Event | None:
@@ -353,10 +346,10 @@ def read_event(tx: Connection, seq: int) -> Event | None:
     return to_event(row) if row else None
 
 
-def to_event(row: Row[Any]) -> Event:
+def to_event(row: Iterable[Any]) -> Event:
     """Read a row of `events`, all columns in their order."""
-    values = cast("tuple[Any, ...]", row)  # names cost more than all the rest of reading
-    seq, identity, family, kind, key, connection, occurred, recorded, cause, _, late, body = values
+    # By place: names cost more than all the rest of reading.
+    seq, identity, family, kind, key, connection, occurred, recorded, cause, _, late, body = row
     return Event(
         seq, identity, "fact" if family == FACT else "heard", kind, key, connection, occurred, recorded,
         cause, bool(late), body,

@@ -13,6 +13,7 @@ from atalaia.errors import AtalaiaError
 from atalaia.events.fit import fit_text
 from atalaia.events.log import head, read_after, read_event
 from atalaia.events.model import Event
+from atalaia.store.bulk import run
 from atalaia.store.leases import Lease, check
 from atalaia.store.tables import cursors, parked
 from atalaia.store.upsert import insert_new
@@ -51,7 +52,7 @@ def read_page(
 
 def read_cursor(tx: Connection, reaction: str) -> int:
     """Answer the last sequence this reaction has dealt with."""
-    return tx.scalar(select(cursors.c.seq).where(cursors.c.reaction == reaction)) or 0
+    return int(run(tx, "select seq from cursors where reaction = ?", reaction).scalar() or 0)
 
 
 def save_cursor(
@@ -65,12 +66,14 @@ def save_cursor(
     if lease is not None:
         check(tx, lease.name, lease.epoch)
         epoch = lease.epoch
-    row = {"reaction": reaction, "seq": seq, "epoch": epoch, "changed_ms": now_ms}
-    here = (cursors.c.reaction == reaction, cursors.c.seq == before)
-    if tx.execute(update(cursors).where(*here).values(row)).rowcount:
+    if run(tx, _MOVE, seq, epoch, now_ms, reaction, before).rowcount:
         return
+    row = {"reaction": reaction, "seq": seq, "epoch": epoch, "changed_ms": now_ms}
     if before or not insert_new(tx, cursors, row):
         raise Moved(f"The cursor of {reaction} is not at {before} any more.")
+
+
+_MOVE = "update cursors set seq = ?, epoch = ?, changed_ms = ? where reaction = ? and seq = ?"
 
 
 def park(tx: Connection, reaction: str, event: Event, error: BaseException, now_ms: int) -> None:

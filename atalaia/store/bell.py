@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from typing import Any
 
 LOG = "log"  # new events of any kind
 FACTS = "facts"  # new facts
@@ -26,10 +28,27 @@ class Bell:
     def __init__(self) -> None:
         self._counts: dict[str, int] = defaultdict(int)
         self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._listeners: dict[str, Callable[[Any], None]] = {}
 
     def count(self, topic: str) -> int:
         """Answer how often the bell rang; hand it to `wait` to hear only later rings."""
         return self._counts[topic]
+
+    @contextmanager
+    def listening(self, topic: str, take: Callable[[Any], None]) -> Generator[None]:
+        """Call `take` with each item told about the topic in this process; one listener a topic."""
+        self._listeners[topic] = take
+        try:
+            yield
+        finally:
+            if self._listeners.get(topic) is take:
+                del self._listeners[topic]
+
+    def tell(self, told: Iterable[tuple[str, Any]]) -> None:
+        """Hand items to who listens, in their order. Call it on the event loop's thread."""
+        for topic, item in told:
+            if (take := self._listeners.get(topic)) is not None:
+                take(item)
 
     def ring(self, topics: Iterable[str]) -> None:
         """Wake everyone who waits for one of the topics. Call it on the event loop's thread."""

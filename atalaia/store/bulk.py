@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Connection, Integer, SmallInteger, Table, text
+import orjson
+from sqlalchemy import BigInteger, Boolean, Connection, CursorResult, Integer, SmallInteger, Table, text
 
 Row = tuple[Any, ...]
 _CHUNK = 400
+_PART_MOST = 128  # rows in a statement; with 15 columns far below the 32,766 parameters of SQLite
 
 
 def allocate(tx: Connection, table: str, count: int) -> int:
@@ -31,6 +36,29 @@ def allocate(tx: Connection, table: str, count: int) -> int:
     return int(last or 0) + 1
 
 
+def run(tx: Connection, sql: str, *values: Any) -> CursorResult[Any]:
+    """Execute constant SQL with `?` for each value, handed to the driver as it is."""
+    return tx.exec_driver_sql(_numbered(sql) if tx.dialect.name == "postgresql" else sql, values)
+
+
+def fetch_rows(tx: Connection, columns: str, sql: str, *values: Any) -> Iterable[Sequence[Any]]:
+    """Answer the rows of a select with these columns (text and whole numbers only), in its order.
+
+    On SQLite all rows come in one step as JSON: reading them one by one takes a step each, see `in_parts`.
+    """
+    if tx.dialect.name == "postgresql":
+        return run(tx, sql, *values)
+    whole = f"select json_group_array(json_array({columns})) from ({sql})"  # noqa: S608
+    return orjson.loads(tx.exec_driver_sql(whole, values).scalar_one())
+
+
+@lru_cache(maxsize=256)
+def _numbered(sql: str) -> str:
+    """Write placeholders as PostgreSQL's driver wants them."""
+    count = itertools.count(1)
+    return re.sub(r"\?", lambda _: f"${next(count)}", sql)
+
+
 def insert_rows(
     tx: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, also: str = ""
 ) -> None:
@@ -46,9 +74,35 @@ def insert_rows(
         statement = f"insert into {table.name} ({names}) select * from unnest({arrays}){also}"  # noqa: S608
         tx.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
         return
-    marks = ", ".join("?" * len(columns))
-    statement = f"insert into {table.name} ({names}) values ({marks}){also}"  # noqa: S608
-    tx.exec_driver_sql(statement, list(rows))
+    for part in in_parts(rows):
+        statement = f"insert into {table.name} ({names}) values {tuples_of(len(columns), len(part))}{also}"  # noqa: S608
+        tx.exec_driver_sql(statement, flat(part))
+
+
+def in_parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Cut rows into parts for one SQLite statement each, whose sizes are powers of two.
+
+    Python's driver lets go of the interpreter at each step of a statement, and gets it back only when the
+    busy event loop gives it: what counts is how many steps there are, and `executemany` takes one a row.
+    Few sizes, because the driver keeps the statements it has prepared.
+    """
+    start = 0
+    while start < len(rows):
+        size = min(_PART_MOST, 1 << ((len(rows) - start).bit_length() - 1))
+        yield rows[start : start + size]
+        start += size
+
+
+def flat(rows: Iterable[Row]) -> Row:
+    """Answer the values of all rows in a row."""
+    return tuple(itertools.chain.from_iterable(rows))
+
+
+@lru_cache(maxsize=256)
+def tuples_of(columns: int, rows: int) -> str:
+    """Answer the marks of `rows` rows: `(?, ?), (?, ?)`."""
+    one = f"({', '.join('?' * columns)})"
+    return ", ".join([one] * rows)
 
 
 def seen(tx: Connection, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:

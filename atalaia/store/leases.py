@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from atalaia.errors import Fenced
+from atalaia.store.bulk import run
 from atalaia.store.store import database_ms
 from atalaia.store.tables import leases
 
@@ -71,9 +72,8 @@ def check(tx: Connection, name: str, epoch: int) -> None:
     The key-share lock holds a take-over back until we have committed, but not the owner's own renewal:
     a plain share lock would, and then renewal and appends can wait for each other in a circle.
     """
-    query = select(leases.c.epoch).where(leases.c.name == name)
-    query = query.with_for_update(read=True, key_share=True)
-    current = tx.scalar(query)
+    lock = " for key share" if tx.dialect.name == "postgresql" else ""
+    current = run(tx, f"select epoch from leases where name = ?{lock}", name).scalar()  # noqa: S608
     if current != epoch:
         raise Fenced(f"{name} is owned by a newer worker (epoch {current}, ours was {epoch}).")
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.store.bell import Bell
 from atalaia.store.failure import in_transaction, is_broken, unavailable
-from atalaia.store.store import Work
+from atalaia.store.store import Work, savepoint
 
 T = TypeVar("T")
 BATCH_MAX = 500
@@ -36,6 +36,14 @@ class _Unit:
     loop: asyncio.AbstractEventLoop
     result: Any = None
     error: BaseException | None = None
+
+
+@dataclass
+class _News:
+    """What a commit brings: topics that ring, and items told about topics."""
+
+    rings: set[str] = field(default_factory=set[str])
+    told: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
 
 
 class SqliteStore:
@@ -102,15 +110,15 @@ class SqliteStore:
         last = False
         while not last and (unit := self._units.get()) is not None:
             batch, last = self._gather(unit)
-            rings: set[str] = set()
+            news = _News()
             try:
                 tx = tx or self._writer.connect()
-                rings = _commit(tx, batch)
+                news = _commit(tx, batch)
             except BaseException as error:  # noqa: BLE001  # whatever it was, the callers must hear of it
                 _blame(batch, error)
                 if tx is not None and (tx.in_transaction() or is_broken(error)):
                     tx = _drop(tx)
-            self._answer(batch, rings)
+            self._answer(batch, news)
         _drop(tx)
 
     def _gather(self, first: _Unit) -> tuple[list[_Unit], bool]:
@@ -125,15 +133,15 @@ class SqliteStore:
             batch.append(unit)
         return batch, False
 
-    def _answer(self, batch: list[_Unit], rings: set[str]) -> None:
+    def _answer(self, batch: list[_Unit], news: _News) -> None:
         loops = {unit.loop for unit in batch}
         for loop in loops:
             try:
-                loop.call_soon_threadsafe(self._resolve, [u for u in batch if u.loop is loop], rings)
+                loop.call_soon_threadsafe(self._resolve, [u for u in batch if u.loop is loop], news)
             except RuntimeError:  # the loop of a test that ended is closed: nobody waits there
                 continue
 
-    def _resolve(self, batch: list[_Unit], rings: set[str]) -> None:
+    def _resolve(self, batch: list[_Unit], news: _News) -> None:
         for unit in batch:
             if unit.done.done():
                 continue
@@ -141,16 +149,18 @@ class SqliteStore:
                 unit.done.set_exception(unit.error)
             else:
                 unit.done.set_result(unit.result)
-        self.bell.ring(rings)
+        self.bell.tell(news.told)
+        self.bell.ring(news.rings)
 
 
-def _commit(tx: Connection, batch: list[_Unit]) -> set[str]:
-    """Run all units in one transaction; answer which topics ring."""
+def _commit(tx: Connection, batch: list[_Unit]) -> _News:
+    """Run all units in one transaction; answer whom to wake and what to tell."""
     tx.info.pop("rings", None)
+    tx.info.pop("told", None)
     with tx.begin():
         for unit in batch:
             _run_unit(tx, unit, alone=len(batch) == 1)
-    return tx.info.pop("rings", set())
+    return _News(tx.info.pop("rings", set()), tx.info.pop("told", []))
 
 
 def _run_unit(tx: Connection, unit: _Unit, *, alone: bool) -> None:
@@ -158,14 +168,12 @@ def _run_unit(tx: Connection, unit: _Unit, *, alone: bool) -> None:
     if alone:
         _run_alone(tx, unit)
         return
-    nested = tx.begin_nested()
     try:
-        unit.result = unit.work(tx)
-        nested.commit()
+        with savepoint(tx):
+            unit.result = unit.work(tx)
     except BaseException as error:
         if unavailable(error) is not None or not in_transaction(tx):
             raise  # disk full, file gone: nobody in this batch was served
-        nested.rollback()
         unit.error = error
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, Protocol, TypeVar
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection, text
 
@@ -47,6 +48,40 @@ class Store(Protocol):
 def ring_after(tx: Connection, *topics: str) -> None:
     """Ring these topics once the transaction of `tx` is committed."""
     tx.info.setdefault("rings", set()).update(topics)
+
+
+def tell_after(tx: Connection, topic: str, item: Any) -> None:
+    """Hand `item` to who listens to the topic once the transaction of `tx` is committed, in order of commits.
+
+    Only for what may get lost: nobody outside of this process hears of it, and on PostgreSQL nobody at all,
+    where several workers commit in one another's way.
+    """
+    if tx.dialect.name == "sqlite":
+        tx.info.setdefault("told", []).append((topic, item))
+
+
+@contextmanager
+def savepoint(tx: Connection) -> Generator[None]:
+    """Undo what is done within when it fails, and only that, also what was told; the error goes on.
+
+    On SQLite by the driver: SQLAlchemy's own savepoints cost as much as what is done within them.
+    """
+    if tx.dialect.name == "postgresql":
+        with tx.begin_nested():
+            yield
+        return
+    driver: Any = tx.connection.dbapi_connection
+    driver.execute("savepoint part")
+    told = len(tx.info.get("told", ()))
+    try:
+        yield
+    except BaseException:
+        del tx.info.get("told", [])[told:]
+        if driver.in_transaction:  # at some errors SQLite has undone all of it by itself
+            driver.execute("rollback to part")
+            driver.execute("release part")
+        raise
+    driver.execute("release part")
 
 
 def serialise(tx: Connection) -> None:

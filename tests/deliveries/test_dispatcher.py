@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest_asyncio
 
@@ -14,6 +15,7 @@ from atalaia.deliveries.subscription import delete_subscription, rotate_secret, 
 from atalaia.deliveries.targets.target import Unreachable
 from atalaia.errors import InDoubt, Refused, Rejected, Unavailable
 from atalaia.events.log import read_after
+from atalaia.store.connect import open_store
 from atalaia.store.store import Store
 from tests.deliveries.hub import Hub, Script
 
@@ -62,6 +64,25 @@ async def test_what_was_pending_before_the_start_is_sent_in_order(scripted: Hub,
 
     assert [script.seqs(key) for key in "abc"] == [[1, 4, 7, 10, 13], [2, 5, 8, 11, 14], [3, 6, 9, 12, 15]]
     assert script.overtaken == 0
+
+
+async def test_what_another_process_wrote_is_sent_in_its_place(
+    scripted: Hub, script: Script, clock: HeldClock, tmp_path: Path
+):
+    """As `atalaia deliveries replay` does beside a running hub, which hears nothing of it."""
+    await scripted.subscribe()
+    scripted.start()
+    await scripted.happen("a")
+    await scripted.settled()
+    other = Hub(await open_store("", tmp_path, exclusive=False), clock)
+
+    await other.happen("a", "b")
+    await scripted.happen("a", "b")
+    await scripted.settled()
+    await other.store.close()
+
+    assert (script.seqs("a"), script.seqs("b")) == ([1, 2, 4], [3, 5])
+    assert len(script.arrived) == 5
 
 
 async def test_a_failing_key_waits_alone(scripted: Hub, script: Script):

@@ -224,6 +224,21 @@ async def test_a_cursor_moves_only_from_where_it_was(store: Store):
     assert await store.read(lambda tx: read_cursor(tx, "r")) == 9
 
 
+async def test_one_that_runs_notices_that_its_cursor_was_moved(log: EventLog):
+    seqs = await state(log, "a.b")
+    fold = folding(log)
+    await fold.turn()
+    await log.store.write(lambda tx: tx.execute(text("delete from hub_settings")))
+    await log.store.write(lambda tx: tx.execute(update(cursors).values(seq=0)))
+    seqs += await state(log, "a.c")
+
+    with pytest.raises(Moved):
+        await fold.turn()
+    await fold.turn()
+
+    assert await table(log.store) == {"k": f"{seqs[0]} {seqs[1]} "}
+
+
 @pytest.mark.parametrize("how", ["before", "within", "after"])
 async def test_a_kill_at_any_commit_folds_everything_once(log: EventLog, how: str, monkeypatch):
     monkeypatch.setattr(cursor_module, "PAGE", 2)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 
 import pytest
 from sqlalchemy import Connection, insert, select, text
 
 from atalaia.errors import StoreUnavailable
-from atalaia.store.store import Store, ring_after
+from atalaia.store.store import Store, ring_after, savepoint, tell_after
 from atalaia.store.tables import hub_settings
 from tests.store.bases import Base
 
@@ -214,3 +215,51 @@ async def test_a_read_sees_one_state_whatever_is_written_meanwhile(base: Base):
 
     assert await store.read(look) == (["a"], ["a"])
     assert await store.read(names) == ["a", "b"]
+
+
+async def test_what_is_told_comes_after_the_commit_in_order_and_not_from_what_was_undone(sqlite: Base):
+    store = await sqlite.open()
+    heard: list[tuple[int, str]] = []
+    durable: list[str] = []
+
+    def say(word: str, *, fails: bool = False):
+        def work(tx: Connection) -> None:
+            put(word)(tx)
+            tell_after(tx, "news", word)
+            with contextlib.suppress(KeyError), savepoint(tx):
+                put(f"{word}, undone")(tx)
+                tell_after(tx, "news", f"{word}, undone")
+                raise KeyError
+            if fails:
+                raise ValueError(word)
+            durable.append(word)
+
+        return work
+
+    with store.bell.listening("news", lambda word: heard.append((len(durable), word))):
+        await together(store, say("a"), say("b", fails=True), say("c"))
+        with pytest.raises(ValueError, match="d"):
+            await store.write(say("d", fails=True))
+        await store.write(say("e"))
+    await store.write(say("f"))
+
+    assert heard == [(2, "a"), (2, "c"), (3, "e")]
+    assert await store.read(names) == ["a", "c", "e", "f"]
+
+
+async def test_savepoints_within_one_another_undo_their_own_part(store: Store):
+    def work(tx: Connection) -> None:
+        with savepoint(tx):
+            put("a")(tx)
+            with contextlib.suppress(KeyError), savepoint(tx):
+                put("b")(tx)
+                raise KeyError
+            put("c")(tx)
+        with contextlib.suppress(KeyError), savepoint(tx):
+            with savepoint(tx):
+                put("d")(tx)
+            raise KeyError
+
+    await store.write(work)
+
+    assert await store.read(names) == ["a", "c"]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from atalaia.ambient import Ambient
 from atalaia.cli.demo.history import history
 from atalaia.cli.demo.panel import Panel
-from atalaia.cli.up import greet
+from atalaia.cli.up import greet, spare_the_collector
 from atalaia.clock import SystemClock, to_ms
 from atalaia.connectors import CONNECTORS
 from atalaia.connectors.setup import Setup
@@ -52,6 +52,7 @@ async def run_demo(settings: Settings, folder: Path, *, rate: float, as_json: bo
             if rate > 0:
                 simulator.run_demo(rate * share, world)
         await greet(hub, url, as_json=as_json, more={"fault_panel": f"{url}/demo"})
+        spare_the_collector()
         await until_told()
 
 
