@@ -22,7 +22,7 @@ from atalaia.connectors.intake import IntakeSettings
 from atalaia.deliveries.signing import new_secret, sign
 
 DRAIN_S = 60.0
-SENDERS = 32
+SENDERS = 64
 
 
 async def bench(*, seconds: float, rate: float, keys: int, database_url: str | None) -> dict[str, Any]:

@@ -55,8 +55,12 @@ def calls(
     ] = 100.0,
     burst_seconds: Annotated[
         float,
-        typer.Option(min=0, max=600, help="How long the burst lasts; its calls live 10 s and more."),
-    ] = 30.0,
+        typer.Option(
+            min=0,
+            max=600,
+            help="How long the burst lasts; its calls live 10 s and more. 30 is the whole test.",
+        ),
+    ] = 12.0,
     as_json: AsJson = False,
 ) -> None:
     """Calls from an Asterisk to a message bus: every record right, in time, without a cut."""
@@ -66,7 +70,7 @@ def calls(
 
 @app.command("start")
 def start(
-    events: Annotated[int, typer.Option(min=0, help="Events in the log before the start.")] = 3_000_000,
+    events: Annotated[int, typer.Option(min=0, help="Events in the log before the start.")] = 5_000_000,
     as_json: AsJson = False,
 ) -> None:
     """How soon the hub is ready on a full log, and what it needs when nothing happens."""
