@@ -6,9 +6,12 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -106,6 +109,22 @@ class HeldClock:
     async def _settle(self, turns: int) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
+
+
+async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Answer what `work` answers. Errors: `TimeoutError` after `seconds` of this clock; it is then ended."""
+    task = asyncio.create_task(work)
+    timer = asyncio.create_task(clock.sleep(seconds))
+    try:
+        await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        timer.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def to_ms(moment: datetime) -> int:

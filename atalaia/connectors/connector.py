@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from atalaia.connections.session import Check, Plane, RunSession
 from atalaia.deliveries.formats import Format
 from atalaia.events.policy import Keep
+from atalaia.jobs.model import JobKind
 from atalaia.reactions.interpreter import Interpretation
 
 
@@ -27,6 +28,7 @@ class Connector:
         (settings) -> [{"name","format","filter","target","options","policy"}]. Secrets stay in the settings.
     servers: AMQP servers for targets that say `servers_from: connection:<id>`, in order of preference:
         (settings) -> [{"host","port","user","password","tls"}].
+    jobs: what a person may ask of this upstream; their names are unique within the connector.
     world: which screens it fills, e.g. "calls".
     """
 
@@ -42,4 +44,5 @@ class Connector:
     keep: Mapping[str, Keep] = field(default_factory=dict[str, Keep])
     subscriptions: Callable[[Any], list[dict[str, Any]]] | None = None
     servers: Callable[[Any], list[dict[str, Any]]] | None = None
+    jobs: Sequence[JobKind] = ()
     world: str = ""

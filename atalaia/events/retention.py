@@ -20,6 +20,8 @@ from atalaia.events.log import FACT_SCOPE, append_facts
 from atalaia.events.model import Fact
 from atalaia.events.queries import first_since, known_types, seq_at
 from atalaia.settings import Settings
+from atalaia.store.job_tables import job_frames, job_steps, jobs
+from atalaia.store.old_client_tables import old_claims, old_probes, old_sessions, old_workers
 from atalaia.store.store import Store
 from atalaia.store.tables import (
     FACT,
@@ -40,6 +42,7 @@ from atalaia.store.tables import (
     sessions,
     workers,
 )
+from atalaia.store.vehicle_tables import processes, vehicle_snapshots, vehicle_value_history
 
 CHUNK = 5_000  # rows found at once
 STEP = 500  # rows deleted in one transaction
@@ -60,6 +63,8 @@ class Rules:
     deliveries_days: int = 30
     calls_days: int = 730
     gaps_days: int = 365
+    vehicles_days: int = 90
+    jobs_days: int = 365
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
@@ -72,6 +77,8 @@ class Rules:
             deliveries_days=settings.keep_deliveries_days,
             calls_days=settings.keep_calls_days,
             gaps_days=settings.keep_gaps_days,
+            vehicles_days=settings.keep_vehicles_days,
+            jobs_days=settings.keep_jobs_days,
         )
 
 
@@ -199,17 +206,37 @@ def _others(now: int, rules: Rules, kinds: _Kinds) -> list[tuple[str, Table, Col
         and_(~facts, events_seen.c.recorded_ms < ago(kinds.dedupe_days)),
         events_seen.c.recorded_ms < ago(folded),
     )
+    past = ago(rules.vehicles_days)
     return [
         ("marks", events_seen, seen),
         ("counts", event_counts, event_counts.c.minute_ms < ago(rules.counts_days)),
         ("parked", parked, and_(parked.c.state == "settled", parked.c.settled_ms < ago(rules.heard_days))),
         ("gaps", gaps, gaps.c.closed_ms < ago(rules.gaps_days)),
         ("calls", calls, and_(calls.c.opened_ms < ago(rules.calls_days), calls.c.ended_ms.is_not(None))),
+        ("values", vehicle_value_history, vehicle_value_history.c.minute_ms < past),
+        ("snapshots", vehicle_snapshots, vehicle_snapshots.c.at_ms < past),
+        ("processes", processes, processes.c.ended_ms < past),
+        *_old_jobs(ago(rules.jobs_days)),
+        ("old sessions", old_sessions, old_sessions.c.expires_ms < now),
+        ("old workers", old_workers, old_workers.c.seen_ms < ago(rules.heard_days)),
+        ("old claims", old_claims, old_claims.c.at_ms < ago(rules.heard_days)),
+        ("old probes", old_probes, old_probes.c.created_ms < ago(rules.jobs_days)),
         ("alerts", alerts, alerts.c.resolved_ms < ago(rules.facts_days)),
         ("workers", workers, workers.c.gone_ms < ago(rules.heard_days)),
         ("sessions", sessions, sessions.c.expires_ms < now),
         ("links", login_links, login_links.c.expires_ms < ago(1)),
         ("answers", idempotency, idempotency.c.created_ms < ago(1)),
+    ]
+
+
+def _old_jobs(before_ms: int) -> list[tuple[str, Table, ColumnElement[bool]]]:
+    """Answer which rows belong to jobs that ended before then; the jobs themselves go last."""
+    old = jobs.c.ended_ms < before_ms
+    ended = select(jobs.c.id).where(old)
+    return [
+        ("frames", job_frames, job_frames.c.job.in_(ended)),
+        ("steps", job_steps, job_steps.c.job.in_(ended)),
+        ("jobs", jobs, old),
     ]
 
 

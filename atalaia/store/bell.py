@@ -12,6 +12,8 @@ LOG = "log"  # new events of any kind
 FACTS = "facts"  # new facts
 DELIVERIES = "deliveries"  # new or changed deliveries, subscriptions
 LEASES = "leases"  # connections or owners changed
+JOBS = "jobs"  # jobs: new, changed, decided
+SECTIONS = "sections"  # a lock of `jobs.section` was given back
 
 
 def heard_of(connector: str) -> str:

@@ -9,7 +9,17 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Connection, CursorResult, Integer, SmallInteger, Table, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    CursorResult,
+    Float,
+    Integer,
+    SmallInteger,
+    Table,
+    text,
+)
 
 Row = tuple[Any, ...]
 _CHUNK = 400
@@ -144,4 +154,6 @@ def _pg_type(table: Table, name: str) -> str:
         return "bigint"
     if isinstance(kind, Integer):
         return "integer"
+    if isinstance(kind, Float):
+        return "double precision"
     return "boolean" if isinstance(kind, Boolean) else "text"

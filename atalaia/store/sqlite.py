@@ -8,6 +8,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,6 +28,8 @@ from atalaia.store.store import Work, savepoint
 T = TypeVar("T")
 BATCH_MAX = 500
 READERS = 3
+LOCK_PATIENCE_S = 5.0
+LOCK_PAUSE_S = 0.05
 
 
 @dataclass
@@ -221,7 +224,8 @@ def _engine(path: Path, **pool: Any) -> Engine:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
-            "cache_size=-16000",
+            # The writer's pages are used again and again; readers' come mostly from the system's own cache.
+            f"cache_size={-16_000 if poolclass is NullPool else -4_000}",
             "temp_store=MEMORY",
             "wal_autocheckpoint=2000",
         ):
@@ -242,15 +246,37 @@ def _lock(path: Path) -> int:
     """Take the file lock that says which process owns this database."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        other = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+    patience = LOCK_PATIENCE_S
+    while not _locked(descriptor):
+        other = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        # A process that was killed a moment ago holds the lock until the last of its threads has gone.
+        if patience > 0 and not _lives(other):
+            time.sleep(LOCK_PAUSE_S)
+            patience -= LOCK_PAUSE_S
+            continue
         os.close(descriptor)
         raise ConfigError(
             f"Another Atalaia (process {other}) already uses {path}. Stop it first, give this one another "
             "--data-dir, or use PostgreSQL when several workers should share the work."
-        ) from None
+        )
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lives(pid: str) -> bool:
+    """Answer whether a process is there and not on its way out; yes where that cannot be seen."""
+    try:
+        return Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return not Path("/proc/self/stat").exists()
+    except (ValueError, OSError):
+        return True

@@ -14,7 +14,7 @@ from atalaia.events.model import Fact, Heard
 from atalaia.events.policy import Policies
 from atalaia.events.retention import Rules, sweep
 from atalaia.settings import load_settings
-from atalaia.store import tables
+from atalaia.store import job_tables, old_client_tables, tables, vehicle_tables
 from atalaia.store.store import Store
 
 DAY = 86_400
@@ -216,6 +216,50 @@ async def test_everything_else_that_is_over_goes(log: EventLog, clock, ambient):
     assert left == [2, 2, 2, 2]
 
 
+async def test_an_ended_job_goes_with_its_steps_and_frames_and_an_open_one_stays(
+    log: EventLog, clock, ambient
+):
+    for job, ended in (("old", START), ("open", None), ("new", START + 364 * DAY_MS)):
+        await add(log.store, job_tables.jobs, id=job, root=job, ended_ms=ended)
+        await add(log.store, job_tables.job_steps, job=job, name="order")
+        await add(log.store, job_tables.job_frames, job=job)
+    await clock.run_for(365 * DAY + 60)
+    swept = await sweep(log.store, ambient, Rules())
+
+    assert (swept.rows["jobs"], swept.rows["steps"], swept.rows["frames"]) == (1, 1, 1)
+    for table in (job_tables.jobs, job_tables.job_steps, job_tables.job_frames):
+        assert await count(log.store, table) == 2
+
+
+async def test_what_old_clients_left_goes_in_time(log: EventLog, clock, ambient):
+    store, of = log.store, old_client_tables
+    for when in (START, START + 364 * DAY_MS):
+        await add(store, of.old_sessions, token_hash=str(when), expires_ms=when)
+        await add(store, of.old_workers, id=str(when), seen_ms=when)
+        await add(store, of.old_claims, job=str(when), at_ms=when)
+        await add(store, of.old_probes, id=str(when), created_ms=when)
+    await clock.run_for(365 * DAY + 60)
+    swept = await sweep(store, ambient, Rules())
+
+    names = ("old sessions", "old workers", "old claims", "old probes")
+    assert [swept.rows[name] for name in names] == [2, 1, 1, 1]
+
+
+async def test_a_vehicle_s_past_goes_and_what_is_known_of_it_now_stays(log: EventLog, clock, ambient):
+    now = START + 100 * DAY_MS
+    await clock.run_for(100 * DAY)
+    for name, at in (("old", now - 91 * DAY_MS), ("new", now - 89 * DAY_MS)):
+        await add(log.store, vehicle_tables.vehicle_value_history, parameter=name, minute_ms=at, number=1.5)
+        await add(log.store, vehicle_tables.vehicle_snapshots, vehicle=name, at_ms=at)
+        await add(log.store, vehicle_tables.processes, process=name, ended_ms=at)
+        await add(log.store, vehicle_tables.vehicle_values, parameter=name, seen_ms=at, preferred=True)
+    await add(log.store, vehicle_tables.processes, process="running", ended_ms=None)
+    swept = await sweep(log.store, ambient, Rules(vehicles_days=90))
+    assert (swept.rows["values"], swept.rows["snapshots"], swept.rows["processes"]) == (1, 1, 1)
+    left = [await count(log.store, one) for one in (vehicle_tables.processes, vehicle_tables.vehicle_values)]
+    assert left == [2, 2]
+
+
 async def test_many_rows_go_in_many_steps_and_others_write_in_between(
     log: EventLog, clock, ambient, monkeypatch: pytest.MonkeyPatch
 ):
@@ -283,7 +327,7 @@ async def test_space_is_given_back_to_the_file_system(sqlite, clock, ambient, mo
 
 
 def test_the_rules_are_those_of_the_settings(tmp_path):
-    names = ("heard", "facts", "dedupe", "counts", "deliveries", "calls", "gaps")
+    names = ("heard", "facts", "dedupe", "counts", "deliveries", "calls", "gaps", "vehicles", "jobs")
     days: dict[str, Any] = {f"keep_{name}_days": n for n, name in enumerate(names, 1)}
-    assert Rules.of(load_settings(data_dir=tmp_path, **days)) == Rules(1, 2, 3, 4, 5, 6, 7)
+    assert Rules.of(load_settings(data_dir=tmp_path, **days)) == Rules(1, 2, 3, 4, 5, 6, 7, 8, 9)
     assert Rules.of(load_settings(data_dir=tmp_path)) == Rules()

@@ -6,9 +6,8 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
-from atalaia.clock import Clock
+from atalaia.clock import Clock, within
 from atalaia.connectors.asterisk.ari import words_of
-from atalaia.connectors.asterisk.limits import within
 
 BANNER_WITHIN_S = 1.0
 BANNER = b"Asterisk Call Manager/"

@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 
 from atalaia.ambient import Ambient
-from atalaia.connectors.asterisk.limits import within
+from atalaia.clock import within
 from atalaia.connectors.asterisk.protocol import CANARY, BadTls, Failure, NoAnswer, NotConnected, Status
 from atalaia.connectors.asterisk.settings import AsteriskSettings
 from atalaia.errors import Refused

@@ -12,12 +12,11 @@ import aiohttp
 from pydantic import BaseModel
 
 from atalaia.ambient import Ambient
-from atalaia.clock import to_ms
+from atalaia.clock import to_ms, within
 from atalaia.connections.session import CheckStep
 from atalaia.connectors.asterisk import frames
 from atalaia.connectors.asterisk.ami import read_banner
 from atalaia.connectors.asterisk.ari import Answer, Ari, AriFailed, Socket, connects
-from atalaia.connectors.asterisk.limits import within
 from atalaia.connectors.asterisk.protocol import CanaryLost, Failure, Status, judge
 from atalaia.connectors.asterisk.settings import AsteriskSettings
 from atalaia.connectors.asterisk.sources import read_mq_servers
@@ -88,7 +87,7 @@ class _Checker:
             found = await within(self._clock, LOOKUP_WITHIN_S, _addresses(host, self._settings.port))
         except (OSError, TimeoutError):
             return self._say("Host name", "failed", f"The name {host} is not known.", "Correct the address.")
-        return self._say("Host name", "ok", f"{host} is {', '.join(found)}.")
+        return self._say("Host name", "ok", f"{host} leads to {', '.join(found)}.")
 
     async def _port(self) -> bool:
         where = self._settings.where

@@ -9,13 +9,13 @@ from typing import Any, cast
 import aiohttp
 from pydantic import BaseModel
 
+from atalaia.clock import within
 from atalaia.connections.session import SessionPort
 from atalaia.connectors.asterisk import frames
 from atalaia.connectors.asterisk.alarms import Alarm, Alarms
 from atalaia.connectors.asterisk.ami import read_banner
 from atalaia.connectors.asterisk.ari import Ari, AriFailed, Socket
 from atalaia.connectors.asterisk.directory import Directory
-from atalaia.connectors.asterisk.limits import within
 from atalaia.connectors.asterisk.protocol import (
     AppReplaced,
     CanaryLost,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from atalaia.ambient import Ambient
 from atalaia.deliveries.guard import Guard
-from atalaia.deliveries.targets.amqp import AmqpPool, AmqpTarget
 from atalaia.deliveries.targets.target import Secrets, ServersOf, Target
 from atalaia.deliveries.targets.webhook import WebhookPool, WebhookTarget
 from atalaia.errors import ConfigError, Refused
+
+if TYPE_CHECKING:
+    from atalaia.deliveries.targets.amqp import AmqpPool
 
 
 async def no_servers(connection: str) -> Sequence[Mapping[str, Any]]:
@@ -30,7 +32,8 @@ class Targets:
         self.guard = guard
         self._servers_of = servers_of
         self._webhooks = WebhookPool(guard, ambient)
-        self._brokers = AmqpPool(ambient)
+        self._ambient = ambient
+        self._brokers: AmqpPool | None = None  # the client's library weighs 6 MB: hubs without a bus spare it
 
     def open(self, config: Mapping[str, Any], secrets: Secrets) -> Target:
         """Answer the target; nothing is dialled yet. Errors: `ConfigError` for an unknown kind."""
@@ -38,7 +41,7 @@ class Targets:
             case "webhook":
                 return WebhookTarget(self._webhooks, config, secrets)
             case "amqp":
-                return AmqpTarget(self._brokers, config, secrets, self._servers_of, _name(config, secrets))
+                return self._amqp(config, secrets)
             case other:
                 raise ConfigError(f"target.kind holds {str(other)[:40]!r}. Write webhook or amqp.")
 
@@ -50,7 +53,14 @@ class Targets:
     async def close(self) -> None:
         """Close every connection of every target."""
         await self._webhooks.close()
-        await self._brokers.close()
+        if self._brokers is not None:
+            await self._brokers.close()
+
+    def _amqp(self, config: Mapping[str, Any], secrets: Secrets) -> Target:
+        from atalaia.deliveries.targets.amqp import AmqpPool, AmqpTarget
+
+        self._brokers = self._brokers or AmqpPool(self._ambient)
+        return AmqpTarget(self._brokers, config, secrets, self._servers_of, _name(config, secrets))
 
 
 def _name(config: Mapping[str, Any], secrets: Secrets) -> str:

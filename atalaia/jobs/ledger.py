@@ -1,0 +1,230 @@
+"""The intent ledger: what a job's steps were about to do, did, or may have done. A call is one transaction.
+
+Every change is fenced: it is refused as soon as another worker runs the job, or somebody called it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, insert, select, update
+
+from atalaia.ambient import Ambient
+from atalaia.clock import to_ms
+from atalaia.errors import Fenced, Unavailable
+from atalaia.jobs import told
+from atalaia.jobs.model import StepKind
+from atalaia.jobs.rows import Job, change_job, dump, move, take_hold
+from atalaia.jobs.state import Found, Got, State, StepState, Todo, meet
+from atalaia.jobs.submit import CANCEL_REQUESTED
+from atalaia.store.job_tables import job_steps
+from atalaia.store.leases import Lease, check
+
+# What stands in the column `kind` for pauses and questions, which are no steps.
+SLEEP, ASK = "sleep", "ask"
+
+TODO = "Look at the upstream, then decide on the job's page: it happened, run again, or cancel."
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the ledger. error: as `outcome.encode` writes it, empty when there is none."""
+
+    name: str
+    round: int
+    kind: StepKind
+    state: StepState
+    sent_ms: int | None
+    evidence: dict[str, Any]
+    result: Any
+    error: dict[str, Any]
+    began_ms: int
+
+
+class LockLost(Unavailable):
+    """A section that the step held is somebody else's now; nothing was sent, so the step may begin anew."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger of one job in the hands of the worker that runs it."""
+
+    ambient: Ambient
+    job: str
+    attempt: int
+    epoch: int
+
+    def begin(self, tx: Connection, name: str, kind: StepKind) -> tuple[Todo, Entry]:
+        """Answer what to do with a step; what is to run is written down as started."""
+        job = self._hold(tx)
+        found = self.newest(tx, name)
+        todo = meet(kind, Found(found.state, found.sent_ms is not None) if found else None)
+        if todo is not Todo.RUN:
+            assert found is not None
+            return todo, found
+        now = self._now()
+        if found is not None and found.state is StepState.STARTED:
+            again = {"epoch": job.epoch, "began_ms": now, "sent_ms": None, "evidence": ""}
+            tx.execute(update(job_steps).where(*self._mine(name, found.round)).values(again))
+            entry = found
+        else:
+            entry = self._insert(tx, name, found.round + 1 if found else 1, kind.value, now)
+        return todo, entry
+
+    def unwritten(self, name: str) -> Entry:
+        """Answer the entry of a reading step that is written down when it lasts, or with its answer."""
+        return Entry(name, 1, StepKind.READ, StepState.STARTED, None, {}, None, {}, self._now())
+
+    def begun(self, tx: Connection, entry: Entry) -> None:
+        """Write such an entry down, if it is not yet."""
+        self._hold(tx)
+        self._ensure(tx, entry)
+
+    def sending(
+        self, tx: Connection, entry: Entry, evidence: Mapping[str, Any], sections: Sequence[Lease]
+    ) -> None:
+        """Write down that the effect leaves now. Errors: `Fenced`; `LockLost`, then the job is still ours."""
+        self._hold(tx)
+        for lease in sections:
+            try:
+                check(tx, lease.name, lease.epoch)
+            except Fenced as error:
+                raise LockLost(f"A lock was lost before anything was sent: {error}") from error
+        change = {"sent_ms": self._now(), "evidence": dump(dict(evidence))}
+        self._ensure(tx, entry)
+        tx.execute(update(job_steps).where(*self._mine(entry.name, entry.round)).values(change))
+
+    def done(self, tx: Connection, entry: Entry, result: Any) -> dict[str, Any]:
+        """Write down a step's answer; answer an error when the job was called off meanwhile, else {}."""
+        job = self._hold(tx)
+        now = self._now()
+        error: dict[str, Any] = {}
+        if job.reason == CANCEL_REQUESTED:
+            error = {"type": "failed", "reason": "cancelled", "said": job.said, "known": {}}
+            change_job(tx, job.id, now, reason="", said="")
+        change = {
+            "state": StepState.DONE.value, "result": dump(result), "ended_ms": now,
+            "error": dump(error) if error else "",
+        }  # fmt: skip
+        self._end(tx, entry, change)
+        took_ms = now - entry.began_ms
+        told.tell(
+            tx, self.ambient, job, "job.step_done", step=entry.name, step_kind=entry.kind.value,
+            took_ms=took_ms,
+        )  # fmt: skip
+        return error
+
+    def failed(self, tx: Connection, entry: Entry, error: Mapping[str, Any]) -> None:
+        """Write down that a step ended without success, surely."""
+        self._hold(tx)
+        change = {"state": StepState.FAILED.value, "error": dump(dict(error)), "ended_ms": self._now()}
+        self._end(tx, entry, change)
+
+    def doubt(self, tx: Connection, entry: Entry, said: str) -> Entry:
+        """Write down that a step may have happened; only a decision goes on. A repeat is harmless."""
+        job = self._hold(tx)
+        found = self.newest(tx, entry.name)
+        assert found is not None
+        now = self._now()
+        if found.state is StepState.STARTED:
+            error = dump({"type": "in_doubt", "said": said})
+            change = {"state": StepState.IN_DOUBT.value, "error": error, "ended_ms": now}
+            tx.execute(update(job_steps).where(*self._mine(found.name, found.round)).values(change))
+        if job.state is State.RUNNING and found.state in (StepState.STARTED, StepState.IN_DOUBT):
+            move(tx, job, Got.DOUBT, now, reason=f"in_doubt:{entry.name}"[:80], said=said)
+            evidence = {**found.evidence, "sent_ms": found.sent_ms}
+            told.tell(
+                tx, self.ambient, job, "job.in_doubt", step=entry.name, trace=job.trace,
+                evidence=evidence, said=said,
+            )  # fmt: skip
+        return self.newest(tx, entry.name) or found
+
+    def wait_for_person(self, tx: Connection, entry: Entry, said: str) -> None:
+        """Raise the alert that asks for a decision, with what a probe found."""
+        job = self._hold(tx)
+        found = self.newest(tx, entry.name)
+        if job.state is not State.IN_DOUBT or found is None or found.state is not StepState.IN_DOUBT:
+            return  # decided meanwhile
+        change_job(tx, job.id, self._now(), said=said)
+        told.raise_alert(
+            tx, self.ambient, job, f"The job {job.kind} does not know whether “{entry.name}” happened.",
+            known=said, todo=TODO,
+            step=entry.name, **entry.evidence,
+        )  # fmt: skip
+        told.tell(tx, self.ambient, job, "job.in_doubt", step=entry.name, trace=job.trace,
+                  evidence=entry.evidence, said=said)  # fmt: skip
+
+    def wait(self, tx: Connection, name: str, kind: str, evidence: Mapping[str, Any]) -> Entry:
+        """Begin a pause or a question, or answer the one that was begun before."""
+        self._hold(tx)
+        return self.newest(tx, name) or self._insert(tx, name, 1, kind, self._now(), dump(dict(evidence)))
+
+    def waited(self, tx: Connection, entry: Entry) -> None:
+        """Write down that a pause is over."""
+        self._hold(tx)
+        change = {"state": StepState.DONE.value, "result": "null", "ended_ms": self._now()}
+        tx.execute(update(job_steps).where(*self._mine(entry.name, entry.round)).values(change))
+
+    def newest(self, tx: Connection, name: str) -> Entry | None:
+        """Answer the newest round of a step."""
+        mine = (job_steps.c.job == self.job, job_steps.c.attempt == self.attempt, job_steps.c.name == name)
+        row = tx.execute(select(job_steps).where(*mine).order_by(job_steps.c.round.desc()).limit(1)).first()
+        return _entry(row) if row else None
+
+    def waited_for_people_ms(self, tx: Connection) -> int:
+        """Answer how long this attempt waited for decisions and answers that came."""
+        c = job_steps.c
+        query = select(c.kind, c.began_ms, c.ended_ms, c.decided_ms).where(
+            c.job == self.job, c.attempt == self.attempt, c.decided_ms.is_not(None)
+        )
+        # A question waits from its beginning, a doubt from its end without an answer.
+        return sum(
+            row.decided_ms - (row.began_ms if row.kind == ASK else row.ended_ms or row.decided_ms)
+            for row in tx.execute(query)
+        )
+
+    def _hold(self, tx: Connection) -> Job:
+        return take_hold(tx, self.job, self.epoch)
+
+    def _now(self) -> int:
+        return to_ms(self.ambient.clock.now())
+
+    def _mine(self, name: str, round: int) -> tuple[Any, ...]:
+        c = job_steps.c
+        return (c.job == self.job, c.attempt == self.attempt, c.name == name, c.round == round)
+
+    def _insert(
+        self, tx: Connection, name: str, round: int, kind: str, now: int, evidence: str = ""
+    ) -> Entry:
+        row = {
+            "job": self.job, "attempt": self.attempt, "name": name, "round": round, "kind": kind,
+            "state": StepState.STARTED.value, "epoch": self.epoch, "evidence": evidence, "result": "",
+            "error": "", "began_ms": now, "decided_by": "",
+        }  # fmt: skip
+        tx.execute(insert(job_steps).values(row))
+        known = StepKind(kind) if kind in set(StepKind) else StepKind.READ
+        told_evidence = orjson.loads(evidence or "{}")
+        return Entry(name, round, known, StepState.STARTED, None, told_evidence, None, {}, now)
+
+    def _ensure(self, tx: Connection, entry: Entry) -> None:
+        if self.newest(tx, entry.name) is None:
+            self._insert(tx, entry.name, entry.round, entry.kind.value, entry.began_ms)
+
+    def _end(self, tx: Connection, entry: Entry, change: Mapping[str, Any]) -> None:
+        """Write down how a step ended, also one whose beginning was not."""
+        mine = update(job_steps).where(*self._mine(entry.name, entry.round)).values(dict(change))
+        if not tx.execute(mine).rowcount:
+            self._insert(tx, entry.name, entry.round, entry.kind.value, entry.began_ms)
+            tx.execute(mine)
+
+
+def _entry(row: Any) -> Entry:
+    kind = row.kind if row.kind in set(StepKind) else StepKind.READ
+    return Entry(
+        row.name, row.round, StepKind(kind), StepState(row.state), row.sent_ms,
+        orjson.loads(row.evidence or "{}"), orjson.loads(row.result or "null"),
+        orjson.loads(row.error or "{}"), row.began_ms,
+    )  # fmt: skip
