@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-Text = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One way to misbehave.
-
-    `once` happens at a moment; `lasting` holds until it is ended. `default_s` is how long the fault
-    panel keeps a lasting one; texts are by language, "pt-BR" and "en".
-    """
-
-    name: str
-    kind: Literal["once", "lasting"]
-    title: Text
-    description: Text
-    ends: Text
-    default_s: float = 0.0
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "title": self.title,
-            "description": self.description,
-            "ends": self.ends,
-            "default_s": self.default_s,
-        }
-
+from simulators.fault import Fault, fault
 
 RECONNECT = ("Quando o cliente se reconecta.", "When the client reconnects.")
 BY_ITSELF = ("Sozinha: só acontece uma vez.", "By itself: it happens once.")
 ON_REQUEST = ("Quando é encerrada, ou quando o tempo acaba.", "When it is ended, or its time is over.")
 
-
-def _fault(
-    name: str,
-    title: tuple[str, str],
-    description: tuple[str, str],
-    ends: tuple[str, str],
-    *,
-    lasts_s: float = 0.0,
-) -> Fault:
-    def both(text: tuple[str, str]) -> Text:
-        return {"pt-BR": text[0], "en": text[1]}
-
-    kind: Literal["once", "lasting"] = "lasting" if lasts_s else "once"
-    return Fault(name, kind, both(title), both(description), both(ends), lasts_s)
-
-
 _ALL = [
-    _fault(
+    fault(
         "drop",
         ("Cortar a conexão", "Cut the connection"),
         ("O TCP é cortado sem quadro de fechamento.", "TCP is cut without a close frame."),
         RECONNECT,
     ),
-    _fault(
+    fault(
         "flap",
         ("Conexão instável", "Flapping connection"),
         (
@@ -71,7 +25,7 @@ _ALL = [
         ON_REQUEST,
         lasts_s=20,
     ),
-    _fault(
+    fault(
         "half-open",
         ("Conexão pela metade", "Half-open connection"),
         (
@@ -82,7 +36,7 @@ _ALL = [
         ),
         RECONNECT,
     ),
-    _fault(
+    fault(
         "silent",
         ("Silêncio", "Silence"),
         (
@@ -91,7 +45,7 @@ _ALL = [
         ),
         RECONNECT,
     ),
-    _fault(
+    fault(
         "mute",
         ("Aplicação esquecida", "Forgotten application"),
         (
@@ -100,7 +54,7 @@ _ALL = [
         ),
         RECONNECT,
     ),
-    _fault(
+    fault(
         "mute-next",
         ("Próxima conexão nasce muda", "Next connection is born mute"),
         (
@@ -110,7 +64,7 @@ _ALL = [
         ("Depois de uma conexão.", "After one connection."),
         lasts_s=60,
     ),
-    _fault(
+    fault(
         "race",
         ("Corrida na reconexão", "Reconnect race"),
         (
@@ -120,7 +74,7 @@ _ALL = [
         ON_REQUEST,
         lasts_s=60,
     ),
-    _fault(
+    fault(
         "replaced",
         ("Nome tomado por outro", "Name taken by another"),
         (
@@ -129,7 +83,7 @@ _ALL = [
         ),
         RECONNECT,
     ),
-    _fault(
+    fault(
         "hung",
         ("Asterisk travado", "Asterisk hangs"),
         (
@@ -139,7 +93,7 @@ _ALL = [
         ON_REQUEST,
         lasts_s=20,
     ),
-    _fault(
+    fault(
         "bad-gateway",
         ("Proxy responde 502", "Proxy answers 502"),
         (
@@ -149,7 +103,7 @@ _ALL = [
         ON_REQUEST,
         lasts_s=20,
     ),
-    _fault(
+    fault(
         "not-loaded",
         ("ARI não carregado", "ARI not loaded"),
         (
@@ -159,7 +113,7 @@ _ALL = [
         ON_REQUEST,
         lasts_s=10,
     ),
-    _fault(
+    fault(
         "wrong-password",
         ("Senha recusada", "Password refused"),
         (
@@ -169,7 +123,7 @@ _ALL = [
         ON_REQUEST,
         lasts_s=30,
     ),
-    _fault(
+    fault(
         "restart",
         ("Asterisk morre", "Asterisk dies"),
         (
@@ -178,7 +132,7 @@ _ALL = [
         ),
         BY_ITSELF,
     ),
-    _fault(
+    fault(
         "stop",
         ("Asterisk reiniciado com cuidado", "Asterisk stopped gracefully"),
         (
@@ -187,14 +141,14 @@ _ALL = [
         ),
         BY_ITSELF,
     ),
-    _fault(
+    fault(
         "duplicate",
         ("Eventos repetidos", "Repeated events"),
         ("Um em cada três eventos chega duas vezes.", "One event in three arrives twice."),
         ON_REQUEST,
         lasts_s=30,
     ),
-    _fault(
+    fault(
         "reorder",
         ("Eventos fora de ordem", "Events out of order"),
         (
@@ -204,32 +158,32 @@ _ALL = [
         ON_REQUEST,
         lasts_s=30,
     ),
-    _fault(
+    fault(
         "slow",
         ("Eventos atrasados", "Late events"),
         ("Cada evento chega 3 segundos depois.", "Every event arrives 3 seconds late."),
         ON_REQUEST,
         lasts_s=30,
     ),
-    _fault(
+    fault(
         "garbage",
         ("Quadro ilegível", "Unreadable frame"),
         ("Um quadro que não é JSON.", "A frame that is not JSON."),
         BY_ITSELF,
     ),
-    _fault(
+    fault(
         "huge-frame",
         ("Quadro de 10 MB", "10 MB frame"),
         ("Um evento de 10 megabytes.", "An event of 10 megabytes."),
         BY_ITSELF,
     ),
-    _fault(
+    fault(
         "unknown-event",
         ("Evento desconhecido", "Unknown event"),
         ("Um tipo de evento que nenhuma versão conhece.", "An event type that no version knows."),
         BY_ITSELF,
     ),
-    _fault(
+    fault(
         "unknown-state",
         ("Estado desconhecido", "Unknown state"),
         ("Um canal muda para um estado que ninguém conhece.", "A channel changes to a state nobody knows."),
@@ -237,4 +191,4 @@ _ALL = [
     ),
 ]
 
-FAULTS: dict[str, Fault] = {fault.name: fault for fault in _ALL}
+FAULTS: dict[str, Fault] = {one.name: one for one in _ALL}

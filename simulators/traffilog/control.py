@@ -1,0 +1,96 @@
+"""The simulator's own buttons, on a port of their own: faults, the ledger, units, replays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from simulators.traffilog import reports
+from simulators.traffilog.faults import FAULTS
+
+if TYPE_CHECKING:
+    from simulators.traffilog.server import TraffilogSimulator
+
+
+class Control:
+    """`/_faults`, `/_ledger`, `/_state`, `/_units/SERIAL`, `/_play`."""
+
+    def __init__(self, sim: TraffilogSimulator) -> None:
+        self.sim = sim
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/_faults", self.faults)
+        app.router.add_post("/_faults/{name}", self.begin)
+        app.router.add_delete("/_faults/{name}", self.end)
+        app.router.add_get("/_ledger", self.ledger)
+        app.router.add_get("/_state", self.state)
+        app.router.add_post("/_units/{serial}", self.unit)
+        app.router.add_post("/_play", self.play)
+        return app
+
+    async def faults(self, request: web.Request) -> web.Response:
+        return web.json_response({"faults": self.sim.faults.as_json()})
+
+    async def begin(self, request: web.Request) -> web.Response:
+        """Begin a fault. Body, optional: `{"seconds": 20, "times": 1, "action": "...", ...}`.
+
+        A lasting one without `seconds` and `times` ends after its own default.
+        """
+        fault = FAULTS.get(request.match_info["name"])
+        if fault is None:
+            return _unknown()
+        options = await _body(request)
+        seconds, times = options.pop("seconds", None), options.pop("times", None)
+        if fault.kind == "lasting" and seconds is None and times is None:
+            seconds = fault.default_s
+        await self.sim.faults.start(fault.name, seconds, times, **options)
+        return await self.faults(request)
+
+    async def end(self, request: web.Request) -> web.Response:
+        if request.match_info["name"] not in FAULTS:
+            return _unknown()
+        await self.sim.faults.stop(request.match_info["name"])
+        return await self.faults(request)
+
+    async def ledger(self, request: web.Request) -> web.Response:
+        """Answer every effect, its count, and what looks like done twice."""
+        return web.json_response(self.sim.ledger.as_json())
+
+    async def state(self, request: web.Request) -> web.Response:
+        return web.json_response(self.sim.state())
+
+    async def unit(self, request: web.Request) -> web.Response:
+        """Change a unit: `{"online": false, "ignition": true, "speed": 60}`."""
+        unit = self.sim.upstream.units.get(request.match_info["serial"].zfill(16))
+        if unit is None:
+            return web.json_response({"error": "no such unit"}, status=404)
+        body = await _body(request)
+        if "online" in body and bool(body["online"]) != unit.online:
+            reports.connected(self.sim.upstream, unit, bool(body["online"]))
+        unit.ignition = bool(body.get("ignition", unit.ignition))
+        unit.speed = int(body.get("speed", unit.speed))
+        return web.json_response({"serial": unit.serial, "online": unit.online, "key": unit.key})
+
+    async def play(self, request: web.Request) -> web.Response:
+        """Push a recording: `{"file": "sb_run_460_steps.jsonl", "vehicle_id": "2900108"}`."""
+        body = await _body(request)
+        self.sim.upstream.spawn(self._play(Path(body["file"]), str(body["vehicle_id"])))
+        return web.json_response({"playing": body["file"]}, status=202)
+
+    async def _play(self, recording: Path, vehicle_id: str) -> None:
+        await self.sim.play(recording, vehicle_id)
+
+
+def _unknown() -> web.Response:
+    return web.json_response({"error": "no such fault", "faults": sorted(FAULTS)}, status=404)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    """Read an optional JSON object."""
+    if not await request.read():
+        return {}
+    body: Any = await request.json()
+    return dict(body)
