@@ -227,11 +227,12 @@ class Stable:
     """Keeps a process that has loaded the program and forks workers, for tests that start hundreds.
 
     A worker of the stable is the same program from its first line on; only loading its modules is left out.
+    program: another module that does the same, with connectors of a test's own for instance.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "tests.journeys.stable") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.journeys.stable"],
+            [sys.executable, "-m", program],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
