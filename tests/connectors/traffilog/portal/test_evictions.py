@@ -1,0 +1,110 @@
+"""Somebody else logs in with the account in the midst of a job, at every request in turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from atalaia.store.tables import events
+from tests.connectors.traffilog.portal.bench import (
+    EMPTY,
+    STOCK,
+    USED,
+    USED_PLATE,
+    Bench,
+    install_of,
+)
+from tests.simulators.traffilog_ground import PORTAL_USER
+
+MARITIMA = {"client_id": "310206", "client_name": "Marítima Transportes"}
+READS = ("VHCLS", "GET_VHCL_ACTIVATION_DATA_NEW")
+WRITES = ("DEACTIVATE_VEHICLE_HIST", "ORDER_SAVE", "SAVE_VHCL_ACTIVATION_NEW")
+
+
+def evict_at(bench: Bench, action: str, nth: int = 1) -> None:
+    """Have somebody else log in right when the n-th request of this kind comes."""
+    seen: list[str] = []
+
+    def strike() -> None:
+        seen.append(action)
+        if len(seen) == nth:
+            bench.sim.portal.evict()
+
+    bench.sim.upstream.at(f"heard:{action}", strike)
+
+
+async def effects_of(bench: Bench, kind: str, params: dict[str, Any]) -> list[str]:
+    done = await bench.run(kind, **params)
+    assert done.state == "done"
+    return [effect for effect, _ in bench.effects()]
+
+
+@pytest.mark.parametrize("stale", [False, True], ids=["told", "stale"])
+@pytest.mark.parametrize(
+    ("action", "nth"),
+    [(READS[0], 1), (READS[0], 3), (READS[1], 1), (READS[1], 2), *((one, 1) for one in WRITES)],
+)
+async def test_an_uninstallation_whose_session_ends_at_any_request_does_each_thing_once(
+    bench: Bench, action: str, nth: int, stale: bool
+):
+    if stale:
+        await bench.fault("portal-stale", times=None)
+    evict_at(bench, action, nth)
+
+    effects = await effects_of(bench, "uninstall", {"plate": USED_PLATE})
+
+    assert effects == ["deactivation", "order", "activation"]
+    assert bench.vehicle(USED).serial == ""
+
+
+@pytest.mark.parametrize("stale", [False, True], ids=["told", "stale"])
+@pytest.mark.parametrize("action", [READS[0], READS[1], WRITES[0], WRITES[2]])
+# Two cores that carry SIP phones at the same time are too few for it: only with --long until it needs less.
+@pytest.mark.long
+async def test_an_installation_whose_session_ends_at_any_request_does_each_thing_once(
+    bench: Bench, action: str, stale: bool
+):
+    if stale:
+        await bench.fault("portal-stale", times=None)
+    evict_at(bench, action)
+
+    await effects_of(bench, "install", install_of())
+
+    assert bench.effects() == [("deactivation", STOCK), ("activation", EMPTY)]
+
+
+async def test_a_stale_session_never_makes_a_second_record_of_a_vehicle_that_is_there(bench: Bench):
+    await bench.run("vehicle_resolve", plate=USED_PLATE)  # a session that is then ended behind our back
+    await bench.fault("portal-stale", times=None)
+    bench.sim.portal.evict()
+
+    failed = await bench.run("install", "failed", **install_of(plate=USED_PLATE))
+
+    assert failed.reason == "ERROR_PLATE_INVALID"  # it was found: it carries another unit
+    assert not bench.effects()
+
+
+async def test_an_eviction_is_written_down(bench: Bench):
+    evict_at(bench, READS[0])
+    await bench.run("vehicle_resolve", plate=USED_PLATE)
+
+    query = select(events.c.type).where(events.c.type == "traffilog.portal_evicted")
+    assert len(await bench.store.read(lambda tx: list(tx.scalars(query)))) == 1
+
+
+async def test_jobs_side_by_side_share_one_session(bench: Bench):
+    jobs = [
+        await bench.ask("install", **install_of()),
+        await bench.ask("uninstall", plate=USED_PLATE),
+        await bench.ask("change_company", plate="TST2M27", **MARITIMA),
+        *[await bench.ask("vehicle_resolve", plate=plate) for plate in ("TST2N33", "TST2P41", "TST2Q43")],
+    ]
+    for job in jobs:
+        await bench.ends(job)
+
+    assert sorted(kind for kind, _ in bench.effects()) == [
+        "activation", "activation", "company_change", "deactivation", "deactivation", "order",
+    ]  # fmt: skip
+    assert (bench.sim.portal.logins[PORTAL_USER], bench.sim.portal.evictions) == (1, 0)
