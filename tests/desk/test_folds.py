@@ -14,12 +14,18 @@ from sqlalchemy import Connection, create_engine, select
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.desk.calls.fold import Calls
 from atalaia.desk.endpoints.fold import Endpoints
+from atalaia.desk.vehicles.fold import Vehicles
 from atalaia.events.gaps import Gaps
 from atalaia.events.model import Event
+from atalaia.store import vehicle_tables
 from atalaia.store.tables import alerts, calls, endpoints, gaps, metadata
 
-FOLDS = (Calls(), Endpoints(), Alerts(), Gaps())
-TABLES = (calls, endpoints, alerts, gaps)
+FOLDS = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles())
+TABLES = (
+    calls, endpoints, alerts, gaps, vehicle_tables.vehicles, vehicle_tables.vehicle_values,
+    vehicle_tables.vehicle_value_history, vehicle_tables.vehicle_modules, vehicle_tables.vehicle_snapshots,
+    vehicle_tables.processes,
+)  # fmt: skip
 
 _numbers = st.integers(0, 2).map(str)
 _texts = st.sampled_from(["", "a", "x" * 300, None, 7])
@@ -44,6 +50,44 @@ _facts = st.one_of(
     st.tuples(st.just("gap.opened"), _numbers, st.just({"cause": "cut", "planes": ["socket"]})),
     st.tuples(
         st.just("gap.closed"), _numbers, st.fixed_dictionaries({"lost": st.sampled_from(["no", "unknown"])})
+    ),
+    st.tuples(
+        st.sampled_from(["vehicle.snapshot_merged", "vehicle.parameters_seen"]),
+        _numbers,
+        st.fixed_dictionaries(
+            {
+                "header": st.fixed_dictionaries({"license_nmbr": _texts, "client_id": _texts}),
+                "parameters": st.dictionaries(
+                    st.sampled_from(["00002712", "00002717"]),
+                    st.fixed_dictionaries(
+                        {
+                            "name": _texts,
+                            "raw": _texts,
+                            "value": st.sampled_from([None, 12.5, 7, "3.25", "on"]),
+                            "seen_ms": st.sampled_from([None, 60_000, 65_000, 600_000]),
+                        }
+                    ),
+                ),
+                "modules": st.dictionaries(
+                    st.sampled_from(["CAN/CAN0", "J1708"]),
+                    st.fixed_dictionaries({"ok": st.booleans(), "error": _texts}),
+                ),
+            }
+        ),
+    ),
+    st.tuples(
+        st.just("vehicle.connection_changed"), _numbers, st.fixed_dictionaries({"connected": st.booleans()})
+    ),
+    st.tuples(
+        st.sampled_from(["process.queued", "process.progressed", "process.ended", "process.confirmed"]),
+        _numbers,
+        st.fixed_dictionaries(
+            {
+                "vehicle_id": _texts,
+                "percent": st.sampled_from([None, 0, 16.96, 100, 130]),
+                "outcome": st.sampled_from(["confirmed", "unknown", "failed"]),
+            }
+        ),
     ),
 )
 

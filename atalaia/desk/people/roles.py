@@ -20,6 +20,12 @@ SCOPES: dict[str, str] = {
     "deliveries:write": N_("Send deliveries again and let dead letters go"),
     "subscriptions:write": N_("Set up, change and remove subscriptions"),
     "alerts:read": N_("Read alerts"),
+    "jobs:read": N_("Read jobs with their steps and frames"),
+    "jobs:write": N_("Ask for jobs, cancel, retry and decide about them"),
+    "vehicles:read": N_("Read vehicles, their parameters and processes"),
+    "installations:read": N_("Read installations, their photos and catalogs"),
+    "installations:write": N_("Start, approve and end installations; add photos"),
+    "catalogs:write": N_("Change catalogs of clients, schemes and models"),
     "people:admin": N_("Invite, change and disable people"),
     "tokens:admin": N_("Make and revoke API tokens"),
     "settings:admin": N_("Read and change settings"),
@@ -27,11 +33,14 @@ SCOPES: dict[str, str] = {
 }
 
 _VIEWER = frozenset(
-    {"events:read", "calls:read", "connections:read", "deliveries:read", "alerts:read", "system:read"}
-)
+    {
+        "events:read", "calls:read", "connections:read", "deliveries:read", "alerts:read", "system:read",
+        "jobs:read", "vehicles:read", "installations:read",
+    }
+)  # fmt: skip
 _BY_ROLE: dict[str, frozenset[str]] = {
     "viewer": _VIEWER,
-    "agent": _VIEWER | {"deliveries:write"},
+    "agent": _VIEWER | {"deliveries:write", "jobs:write", "installations:write"},
     "admin": frozenset(SCOPES),
 }
 
