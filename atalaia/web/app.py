@@ -27,6 +27,10 @@ from atalaia.web.i18n import View
 from atalaia.web.intake import Intake
 from atalaia.web.limits import Limiter
 from atalaia.web.live import Live
+from atalaia.web.old import traffilog as old
+from atalaia.web.old.traffilog import common as old_common
+from atalaia.web.old.traffilog.cors import Cors, OldOrigins
+from atalaia.web.old.traffilog.portal import Cache
 from atalaia.web.parts import Parts
 from atalaia.web.problems import MEDIA_TYPE, ProblemDetails, invalid
 
@@ -79,13 +83,18 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     app.state.live = live
     app.state.token_cache = cache
     app.state.sign_in_limiter = Limiter(parts.ambient.clock, parts.settings.sign_ins_per_minute)
+    app.state.old_clients = Cache()
     problems.install(app)
-    app.state.routers = (*api.ROUTERS, _own_routes(app), *(pages.ROUTERS if routers is None else routers))
+    old_common.install(app)
+    drawn = pages.ROUTERS if routers is None else routers
+    app.state.routers = (*api.ROUTERS, _own_routes(app), *old.ROUTERS, *drawn)
     for router in app.state.routers:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # `include_router` would build each of them a second time
     app.router.routes.extend(assets.static_routes())
     app.openapi = lambda: _openapi(app)
-    app.add_middleware(Door, parts=parts, cache=cache)
+    origins = OldOrigins(parts.settings.old_origins, old.ROUTERS)
+    app.add_middleware(Door, parts=parts, cache=cache, origins=origins)
+    app.add_middleware(Cors, allowed=origins)
     app.intake = Intake(parts, cache)
     return app
 
@@ -128,11 +137,12 @@ async def refresh_worlds(app: FastAPI) -> None:
     try:
         for one in await _configured(parts):
             learn(parts, one.settings)
-            worlds.add(parts.connectors[one.connector].world)
+            connector = parts.connectors[one.connector]
+            worlds |= {connector.world, "jobs" if connector.jobs else ""}
         await _learn_subscriptions(parts)
     except (StoreUnavailable, ConfigError) as error:
         log.warning("worlds.unknown", said=str(error))
-        worlds = {connector.world for connector in parts.connectors.values()}
+        worlds = {"jobs", *(connector.world for connector in parts.connectors.values())}
     app.state.worlds = (*sorted(worlds - {""}), *app.state.more_worlds)
 
 
@@ -203,6 +213,8 @@ def _mark_refusals(schema: dict[str, Any]) -> None:
     """Say of every refusal that it is problem+json; FastAPI adds `application/json` beside it."""
     for path in schema["paths"].values():
         for operation in path.values():
+            if old_common.TAG in operation.get("tags", ()):
+                continue  # these refuse in their old shape, and the door in ours
             for status, answer in operation.get("responses", {}).items():
                 if status[:1] in "45" and MEDIA_TYPE in answer.get("content", {}):
                     answer["content"].pop("application/json", None)

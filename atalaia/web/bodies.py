@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs
 
 import orjson
@@ -11,7 +12,15 @@ from starlette.types import Message, Receive
 from atalaia.web.i18n import N_
 from atalaia.web.problems import Problem
 
-_FORM = "application/x-www-form-urlencoded"
+_FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+_HEAD_BYTES = 4_096  # in forms with files the small fields stand first
+_FILE_BYTES_MAX = 16 * 1024 * 1024
+_TAKE_FILES = re.compile(r"/installations/[\w-]+/photos|/catalogs/import|/api/photos/upload")
+
+
+def most_bytes(path: str, usual: int) -> int:
+    """Answer how large a body may be at this address: where files are sent, larger than usual."""
+    return max(usual, _FILE_BYTES_MAX) if _TAKE_FILES.fullmatch(path) else usual
 
 
 async def read_body(announced: str, receive: Receive, *, most: int) -> bytes:
@@ -76,8 +85,12 @@ def check_address(raw_path: bytes, query: bytes) -> None:
 
 
 def form_field(headers: Headers, body: bytes, name: str) -> str:
-    """Answer a field of a plain HTML form, `""` when there is none."""
-    if not headers.get("content-type", "").startswith(_FORM):
+    """Answer a field of an HTML form, `""` when there is none."""
+    kind = headers.get("content-type", "")
+    if kind.startswith(_MULTIPART):
+        found = re.search(rf'name="{re.escape(name)}"\r\n\r\n([^\r]*)\r\n'.encode(), body[:_HEAD_BYTES])
+        return found[1].decode(errors="replace") if found else ""
+    if not kind.startswith(_FORM):
         return ""
     values = parse_qs(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=1000).get(name)
     return values[0] if values else ""

@@ -19,6 +19,7 @@ from atalaia.web.access import COOKIE, NOBODY, TokenCache, Who, bearer_of, of_se
 from atalaia.web.headers import Origin, security_headers
 from atalaia.web.i18n import N_
 from atalaia.web.limits import Limiter
+from atalaia.web.old.traffilog.cors import OldOrigins
 from atalaia.web.parts import Parts
 from atalaia.web.problems import Problem, of_error, respond, shown_path, too_many
 from atalaia.web.render import CSRF_FIELD, CSRF_HEADER
@@ -33,10 +34,11 @@ _PLAIN = ("/static/", "/favicon")
 class Door:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, parts: Parts, cache: TokenCache) -> None:
+    def __init__(self, app: ASGIApp, parts: Parts, cache: TokenCache, origins: OldOrigins) -> None:
         self._app = app
         self._parts = parts
         self._cache = cache
+        self._old_origins = origins
         self._origin = Origin(parts.settings)
         self._limiter = Limiter(parts.ambient.clock, parts.settings.requests_per_minute)
         self._headers = security_headers(parts.settings)
@@ -82,10 +84,12 @@ class Door:
         if scope["method"] in SAFE:
             return receive
         body = await bodies.read_body(
-            headers.get("content-length", ""), receive, most=self._parts.settings.body_bytes_max
+            headers.get("content-length", ""),
+            receive,
+            most=bodies.most_bytes(scope["path"], self._parts.settings.body_bytes_max),
         )
         bodies.check_body(headers, body)
-        self._check_forgery(who, headers, body)
+        self._check_forgery(scope["path"], who, headers, body)
         state["body"] = body
         return bodies.again(body, receive)
 
@@ -108,10 +112,12 @@ class Door:
         answer.more.append((b"set-cookie", flash.gone()))
         return flash.read(cookie)
 
-    def _check_forgery(self, who: Who, headers: Headers, body: bytes) -> None:
+    def _check_forgery(self, path: str, who: Who, headers: Headers, body: bytes) -> None:
         """Refuse what another site makes a browser send. Programs with a token carry no cookie to abuse."""
         if who.kind == "token":
             return
+        if who.session is None and self._old_origins.allow(path, headers.get("origin")):
+            return  # a page that the settings name; it proves itself by a key or a portal session
         if not self._origin.same(headers):
             raise _forged("It came from another site.")
         if who.session is None:

@@ -14,6 +14,7 @@ from atalaia.connections.queries import states
 from atalaia.desk.alerts.queries import count_open
 from atalaia.desk.system.queries import list_cursors, sizes
 from atalaia.errors import StoreUnavailable
+from atalaia.jobs.queries import NEEDS_PERSON, count_by_state
 from atalaia.store.bell import LOG
 from atalaia.web.parts import Parts
 
@@ -61,6 +62,7 @@ class Health:
                 "alerts": seen.details["alerts_open"],
                 "connections": seen.details["connections"].get("needs_person", 0),
                 "deliveries": seen.details["deliveries_dead"],
+                "jobs": sum(seen.details["jobs"][state] for state in NEEDS_PERSON),
             }
         if seen.word != self._word:
             self._word = seen.word
@@ -96,6 +98,10 @@ class Health:
         down = sum(connections.get(name, 0) for name in _BAD)
         if down:
             why.append(f"{down} connections are not proven live.")
+        jobs = count_by_state(tx)
+        waiting = sum(jobs[state] for state in NEEDS_PERSON)
+        if waiting:
+            why.append(f"{waiting} jobs wait for a person's decision.")
         if alerts:
             why.append(f"{alerts} alerts are open.")
         if size.circuits_open:
@@ -104,6 +110,7 @@ class Health:
             why.append(f"{size.deliveries_dead} deliveries were given up and wait for a decision.")
         details = {
             "connections": connections,
+            "jobs": jobs,
             "alerts_open": alerts,
             "behind": behind,
             "deliveries_open": size.deliveries_open,

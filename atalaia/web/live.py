@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ _PAGE = 500
 # While tables lag behind the log, look again so soon.
 _GATED_S = 0.03
 _EACH_TOPIC_MAX = 50
-PROJECTIONS = ("calls", "endpoints", "alerts", "gaps")
+PROJECTIONS = ("calls", "endpoints", "alerts", "gaps", "vehicles", "installations")
 
 # What a fact stirs, by the first word of its type. `{key}` is its key.
 _TOPICS: dict[str, tuple[str, ...]] = {
@@ -50,12 +51,18 @@ _TOPICS: dict[str, tuple[str, ...]] = {
     "target": ("deliveries",),
     "subscription": ("deliveries",),
     "alert": ("alerts",),
+    "job": ("jobs", "job:{key}"),
+    "vehicle": ("vehicles", "vehicle:{key}"),
+    "process": ("vehicles", "process:{key}"),
+    "installation": ("installations", "installation:{key}"),
+    "catalog": ("catalogs", "catalog:{key}"),
     "worker": ("system",),
     "person": ("people",),
     "token": ("tokens",),
     "settings": ("settings",),
     "reaction": ("system",),
 }
+_VEHICLE = re.compile(r'"vehicle_id"\s*:\s*"([^"\\]{0,40})"')  # a storm of them is not parsed for each page
 # A person whose access changed loses his streams; his browser asks again, and is let in or not.
 _ACCESS = frozenset({"person.changed", "person.signed_out"})
 
@@ -68,7 +75,14 @@ def topics_of(event: Event) -> tuple[str, ...]:
     if event.family == "heard":
         return ("events", f"heard:{event.connection}")
     named = _TOPICS.get(event.type.partition(".")[0], ("system",))
+    if event.type.startswith("process."):  # its vehicle's page shows it
+        named = (*named, f"vehicle:{_vehicle_of(event.body)}")
     return (*(name.replace("{key}", event.key) for name in named), "facts", "events")
+
+
+def _vehicle_of(body: str) -> str:
+    found = _VEHICLE.search(body)
+    return found[1] if found else ""
 
 
 def projections_gate(tx: Connection) -> int:
@@ -109,6 +123,7 @@ class Live:
         self._parts = parts
         self._store = parts.store
         self._gate = parts.gate or projections_gate
+        self.ending = False  # the server wants to stop: streams of others end, too
         self._clients: set[_Client] = set()
         self._position = 0
         self._renderers: dict[str, Renderer] = {}
@@ -141,6 +156,7 @@ class Live:
 
     def end_streams(self) -> None:
         """End all streams; a server that wants to stop waits for them otherwise."""
+        self.ending = True
         for client in self._clients:
             client.end()
 

@@ -33,6 +33,7 @@ THEMES, DENSITIES = ("auto", "light", "dark"), ("dense", "comfortable")
 CSRF_FIELD, CSRF_HEADER = "csrf", "X-CSRF-Token"
 YEAR_S = 31_536_000
 FILTER_LENGTH_MAX = 1000
+OWN_STYLES = ("tokens", "frame", "parts", "lists", "pages", "work")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ PLACES = (
     Place("charging", N_("Charging"), "battery-charging", "/charging", "r", world="charging"),
     Place("chats", N_("Chats"), "messages", "/chats", "w", world="chats"),
     Place("vehicles", N_("Vehicles"), "truck", "/vehicles", "v", world="vehicles"),
+    Place("installations", N_("Installations"), "tool", "/installations", "o", world="vehicles"),
     Place("devices", N_("Devices"), "device-desktop", "/devices", "i", world="devices"),
     Place("tickets", N_("Tickets"), "ticket", "/tickets", "t", world="tickets"),
     Place("connections", N_("Connections"), "plug-connected", "/connections", "x", in_bar=True, group=1),
@@ -266,7 +268,7 @@ def frame_context(request: Request, view: View | None) -> dict[str, Any]:
         "styles": [
             assets().vendored("tabler.min.css"),
             assets().vendored("uPlot.min.css"),
-            *(assets().url(f"app/{name}.css") for name in ("tokens", "frame", "parts", "lists", "pages")),
+            *(assets().url(f"app/{name}.css") for name in OWN_STYLES),
         ],
         "htmx_js": assets().vendored("htmx.min.js"),
         "csrf_headers": {CSRF_HEADER: view.csrf},

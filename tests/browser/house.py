@@ -33,6 +33,7 @@ from atalaia.settings import load_settings
 from atalaia.store.tables import calls, connections, deliveries, event_counts, events, parked
 from atalaia.web.host import listen, serving
 from simulators.asterisk import AsteriskSimulator, World, demo_world, write_etc
+from tests.browser.fleet import FLEET, furnish
 
 T = TypeVar("T")
 USER, PASSWORD = "monitor", "test-only-ari"
@@ -45,7 +46,7 @@ class House:
     """What a test asks: addresses, ids of things to look at, and the simulator to make trouble with.
 
     cookie: the session of an administrator. ids: connection, lost, refused, intake, good, bad, down, call,
-    closed, event, delivery.
+    closed, event, delivery; fleet, doubt, asking, following, failed, read (jobs).
     """
 
     url: str = ""
@@ -113,7 +114,7 @@ async def furnished(folder: Path, built: House, port: int = 0) -> AsyncIterator[
         settings = load_settings(
             data_dir=folder, port=port, allow_private_targets=("127.0.0.0/8",), requests_per_minute=100_000
         )
-        hub = built.hub = await stack.enter_async_context(running(settings, CONNECTORS))
+        hub = built.hub = await stack.enter_async_context(running(settings, CONNECTORS | {"fleet": FLEET}))
         write_etc(folder / "etc", world)
         await hub.store.write(lambda tx: _connect(tx, hub, folder, built))
         await hub.store.write(lambda tx: _yesterday(tx, hub, world, built.ids["connection"]))
@@ -123,6 +124,7 @@ async def furnished(folder: Path, built: House, port: int = 0) -> AsyncIterator[
         built.cookie = await _sign_in(hub)
         built.simulator.run_demo(3.0, world)
         await _settled(hub, built)
+        built.ids |= await furnish(stack, hub)
         await hub.store.write(lambda tx: _park(tx, hub))
         yield built
 

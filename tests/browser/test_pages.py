@@ -36,6 +36,22 @@ PAGES = {
     "subscription-new": "/deliveries/new",
     "subscription-amqp": "/deliveries/new?kind=amqp",
     "subscription-edit": "/deliveries/{good}/edit",
+    "jobs": "/jobs",
+    "jobs-failed": "/jobs?state=failed",
+    "job-in-doubt": "/jobs/{doubt}",
+    "job-asking": "/jobs/{asking}",
+    "job-running": "/jobs/{following}",
+    "job-failed": "/jobs/{failed}",
+    "job-done": "/jobs/{read}",
+    "job-frames": "/jobs/{read}/frames",
+    "job-choose": "/jobs/new",
+    "job-new": "/jobs/new?kind=fleet.scheme_builder&connection={fleet}&vehicle_id=2900108&plate=ABC1D23",
+    "vehicles": "/vehicles",
+    "vehicle": "/vehicles/2900108",
+    "vehicle-parameters": "/vehicles/2900108?view=parameters",
+    "vehicle-parameter": "/vehicles/2900108?view=parameters&parameter=00002715&all=1",
+    "vehicle-snapshots": "/vehicles/2900108?view=snapshots",
+    "vehicle-silent": "/vehicles/2900117",
     "alerts": "/alerts",
     "alerts-resolved": "/alerts?state=resolved",
     "system": "/system",
@@ -73,7 +89,15 @@ async def _walk(visitor: Visitor, pages: dict[str, str], look: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    "path", ["/connections/nothing-there", "/calls/nothing-there", "/events/99999999", "/deliveries/none"]
+    "path",
+    [
+        "/connections/nothing-there",
+        "/calls/nothing-there",
+        "/events/99999999",
+        "/deliveries/none",
+        "/jobs/nothing-there",
+        "/vehicles/404",
+    ],
 )
 async def test_what_is_not_there_says_so(visitor: Visitor, path: str):
     page = await visitor.enter()

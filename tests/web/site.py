@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from atalaia.settings import Settings
 from atalaia.store.connect import open_store
 from atalaia.web.app import create_app
 from atalaia.web.parts import Parts
+from tests.web.toys import PAINT, WASH
 
 EMAIL, PASSWORD = "ana@example.com", "a sentence to remember"
 
@@ -50,7 +51,7 @@ async def check_toy(settings: Any, ambient: Ambient) -> list[CheckStep]:
     return [CheckStep("sign in", "failed", said, "Correct the password.", {"sent": {"password": secret}})]
 
 
-TOY = Connector("toy", "Toy", ToySettings, None, check=check_toy, world="calls")
+TOY = Connector("toy", "Toy", ToySettings, None, check=check_toy, world="calls", jobs=(PAINT, WASH))
 
 
 @dataclass
@@ -126,13 +127,13 @@ class Browser:
 
 @asynccontextmanager
 async def running(
-    folder: Path, ambient: Ambient, database_url: str = "", **settings: Any
+    folder: Path, ambient: Ambient, database_url: str = "", *, more: Sequence[Connector] = (), **settings: Any
 ) -> AsyncIterator[Site]:
-    """Run a site with its own database until the block ends."""
+    """Run a site with its own database until the block ends. more: connectors beside the usual ones."""
     settings = {"requests_per_minute": 100_000, "data_dir": folder, **settings}
     given = Settings(**settings)
     store = await open_store(database_url, folder)
-    connectors = {"intake": INTAKE, "toy": TOY}
+    connectors = {"intake": INTAKE, "toy": TOY, **{one.name: one for one in more}}
     box = SecretBox([new_key()])
     parts = Parts(
         settings=given,

@@ -198,3 +198,11 @@ def test_every_fact_of_the_catalogue_stirs_something_of_its_own() -> None:
     for fact in FACTS:
         event = Event(1, "i", "fact", fact.type, "k", "c", 0, 0, None, False, "{}")
         assert set(topics_of(event)) - {"facts", "events"}, fact.type
+
+
+def test_a_process_stirs_the_page_of_its_vehicle_alone():
+    body = '{"kind":"scheme_builder","vehicle_id": "2900108","percent":1.7}'
+    event = Event(1, "e", "fact", "process.progressed", "10422606", "c", 0, 0, None, False, body)
+    assert topics_of(event) == (
+        "vehicles", "process:10422606", "vehicle:2900108", "facts", "events",
+    )  # fmt: skip

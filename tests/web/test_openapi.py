@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from atalaia.ambient import Ambient
@@ -22,12 +24,17 @@ from atalaia.redact import Redactor
 from atalaia.secretbox import SecretBox, new_key
 from atalaia.settings import load_settings
 from atalaia.web.app import create_app
+from atalaia.web.old.traffilog.common import TAG
 from atalaia.web.parts import Parts
 from tests.web.site import Site, running
 
 # What is not asked of it: that every text which fits the schema is accepted. A cursor, an id or a filter is
 # opaque text for the schema, and yet only some texts are good.
 LEFT_OUT = [positive_data_acceptance]
+# The old software answered 500 and 502 for what is not configured or not reachable; its clients know them.
+OLD_LEFT_OUT = [not_a_server_error]
+# A query string has only texts: a text in place of a list of texts, or of nothing, cannot be told from it.
+IN_WORDS = re.compile(r"Invalid component: parameter `\w+` in query - violates `anyOf`")
 
 
 class Running:
@@ -55,7 +62,8 @@ class Running:
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
-        async with running(self._folder, Ambient()) as site:
+        keys: dict[str, Any] = {"old_worker_key": "worker-key", "old_admin_key": "admin-key"}
+        async with running(self._folder, Ambient(), **keys) as site:
             self.url = site.url
             self.token = await prepare(site)
             self._ready.set()
@@ -106,12 +114,14 @@ schema = schemathesis.openapi.from_dict(description())
 )
 def test_every_operation_keeps_its_promises(case: Any, site_thread: Running) -> None:
     headers = {"Authorization": f"Bearer {site_thread.token}"}
+    old = TAG in case.operation.definition.raw.get("tags", ())
+    left_out = [*LEFT_OUT, *(OLD_LEFT_OUT if old else ())]
     answer = case.call(base_url=site_thread.url, headers=headers, timeout=30)
     try:
-        case.validate_response(answer, headers=headers, excluded_checks=LEFT_OUT)
+        case.validate_response(answer, headers=headers, excluded_checks=left_out)
         broken = ""
     except* AssertionError as found:  # each broken promise is one of these
-        broken = "\n".join(str(one) for one in found.exceptions)
+        broken = "\n".join(text for one in found.exceptions if not IN_WORDS.search(text := str(one)))
     assert not broken
 
 

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from atalaia.web.api import alerts, calls, connections, deliveries, events, health, people, system
+from atalaia.web.api import (
+    alerts,
+    calls,
+    connections,
+    deliveries,
+    events,
+    health,
+    installations,
+    jobs,
+    people,
+    system,
+    vehicles,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     events.routes,
     calls.routes,
     connections.routes,
     deliveries.routes,
+    jobs.routes,
+    jobs.asking,
+    vehicles.routes,
+    installations.routes,
     alerts.routes,
     people.routes,
     system.routes,

@@ -20,6 +20,7 @@ from atalaia.web.api.common import Wire, router
 from atalaia.web.api.events import EventOut, event_out
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.problems import not_found
+from atalaia.web.tables import Cell, harmless
 from atalaia.web.wire import Cursor, From, Identity, Limit, Moment, Page, To, ms_of, page_of, read_cursor
 
 routes = router("calls")
@@ -190,7 +191,7 @@ async def csv_lines(parts: Parts, wanted: CallFilter) -> AsyncIterator[str]:
         text = io.StringIO()
         writer = csv.writer(text)
         for call in page:
-            writer.writerow([_cell(value) for value in _row(call).values()])
+            writer.writerow([harmless(value) for value in _row(call).values()])
         yield text.getvalue()
 
 
@@ -217,15 +218,8 @@ async def _pages(parts: Parts, wanted: CallFilter) -> AsyncIterator[list[Call]]:
 _NAMES = tuple(CallOut.model_fields)
 
 
-def _row(call: Call) -> dict[str, object]:
+def _row(call: Call) -> dict[str, Cell]:
     return CallOut.model_validate(call).model_dump(mode="json")
-
-
-def _cell(value: object) -> object:
-    """Keep a spreadsheet from running what a caller put into his number."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not value[1:].isdigit():
-        return f"'{value}"
-    return "" if value is None else value
 
 
 async def _found(parts: Parts, guid: str) -> Call:

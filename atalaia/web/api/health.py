@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from sqlalchemy import Connection
 
-from atalaia.clock import to_ms
+from atalaia.clock import rfc3339, to_ms
 from atalaia.connections.queries import list_connections
 from atalaia.desk.system.queries import list_cursors, list_workers, sizes, store_bytes
 from atalaia.events.queries import counts
+from atalaia.jobs.queries import count_by_state, needing_person
 from atalaia.version import VERSION, git_sha
 from atalaia.web.access import unauthenticated, who_of
 from atalaia.web.api.common import REFUSALS
@@ -52,7 +53,9 @@ async def health(request: Request) -> JSONResponse:
     """All three at once; details only for who may see the system."""
     seen = await _look(request)
     ready = "failing" if seen.word == "failing" else "ok"
-    return _answer(request, {"status": seen.word, "live": "ok", "ready": ready}, seen)
+    moment = rfc3339(to_ms(parts_of(request).ambient.clock.now()))
+    old = {"ok": ready == "ok", "service": "atalaia", "ts": moment, "timestamp": moment}  # old clients ask so
+    return _answer(request, {"status": seen.word, "live": "ok", "ready": ready, **old}, seen)
 
 
 @routes.get(
@@ -97,6 +100,7 @@ async def _collect(request: Request, parts: Parts) -> CollectorRegistry:
     def read(tx: Connection) -> None:
         _log_metrics(tx, registry, now_ms)
         _connection_metrics(tx, registry, now_ms)
+        _job_metrics(tx, registry, now_ms)
         _system_metrics(tx, registry, now_ms)
 
     await parts.store.read(read)
@@ -133,6 +137,15 @@ def _connection_metrics(tx: Connection, registry: CollectorRegistry, now_ms: int
         state.labels(*named).set(1 if one.state == "live" else 0)
         if one.heard_ms is not None:
             age.labels(*named).set((now_ms - one.heard_ms) / 1000)
+
+
+def _job_metrics(tx: Connection, registry: CollectorRegistry, now_ms: int) -> None:
+    state = Gauge("atalaia_jobs", "Jobs that are kept, by state", ["state"], registry=registry)
+    for name, number in count_by_state(tx).items():
+        state.labels(name).set(number)
+    waiting = needing_person(tx, limit=1)
+    age = (now_ms - waiting[0].changed_ms) / 1000 if waiting else 0
+    Gauge("atalaia_job_waiting_seconds", "How long a job waits for a person", registry=registry).set(age)
 
 
 def _system_metrics(tx: Connection, registry: CollectorRegistry, now_ms: int) -> None:

@@ -48,6 +48,8 @@ def href_of(alert: Alert) -> str:
         return f"/deliveries/{rest}?state=dead#dead"
     if kind == "target":
         return f"/deliveries/{rest.partition(':')[0]}"
+    if kind == "job":
+        return f"/jobs/{rest}"
     connection = alert.detail.get("connection")
     return f"/connections/{connection}" if connection else ""
 

@@ -17,7 +17,7 @@ FieldKind = Literal["text", "password", "number", "choice", "check", "list", "pa
 
 
 # The choices of settings classes, capitalised, for the translators.
-CHOICES = (N_("Text"), N_("Database"), N_("Mixed"))
+CHOICES = (N_("Text"), N_("Database"), N_("Mixed"), N_("Ours"), N_("Shared"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,23 @@ def groups_of(
     connector: Connector, values: Mapping[str, Any], *, secrets_set: tuple[str, ...] = (),
     errors: Mapping[str, str] | None = None,
 ) -> list[Group]:  # fmt: skip
-    """Answer the form of a connector's settings with these values.
+    """Answer the form of a connector's settings with these values."""
+    return form_of(connector.settings, values, secrets_set=secrets_set, errors=errors)
 
-    The settings class may say `json_schema_extra={"groups": [[title, [field, …]], …]}`; what it does not
+
+def form_of(
+    model: type[BaseModel], values: Mapping[str, Any], *, secrets_set: tuple[str, ...] = (),
+    errors: Mapping[str, str] | None = None,
+) -> list[Group]:  # fmt: skip
+    """Answer the form of a class of settings or parameters with these values.
+
+    The class may say `json_schema_extra={"groups": [[title, [field, …]], …]}`; what it does not
     name goes into a folded group at the end. Without that, what has a default and is no text is folded.
     """
-    schema: dict[str, Any] = connector.settings.model_json_schema()
+    schema: dict[str, Any] = model.model_json_schema()
     wrong = dict(errors or {})
-    known: dict[str, dict[str, Any]] = schema.get("properties", {})
+    properties: dict[str, dict[str, Any]] = schema.get("properties", {})
+    known = {name: one for name, one in properties.items() if not _is_nested(schema, one)}
     declared: list[tuple[str, list[str]]] = schema.get("groups") or _guessed(schema, known)
     groups: list[Group] = []
     named: set[str] = set()
@@ -96,6 +105,11 @@ def _resolved(schema: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, An
         name = str(reference).rsplit("/", 1)[-1]
         merged = {**schema.get("$defs", {}).get(name, {}), **merged}
     return merged
+
+
+def _is_nested(schema: Mapping[str, Any], one: Mapping[str, Any]) -> bool:
+    """Answer whether a property is a class of its own, which programs fill in and forms do not."""
+    return "properties" in _resolved(schema, one)
 
 
 def _kind(one: Mapping[str, Any]) -> FieldKind:
@@ -150,15 +164,22 @@ def _shown(kind: FieldKind, value: Any) -> Any:
 
 
 def read_form(connector: Connector, form: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a form gave as values for the settings class; empty fields keep the class's default.
+    """Read what a form gave as values for a connector's settings; see `read_fields`."""
+    return read_fields(connector.settings, form)
 
-    Errors: none here; what does not fit is told by the settings class.
+
+def read_fields(model: type[BaseModel], form: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what a form gave as values for a class; empty fields keep the class's default.
+
+    Errors: none here; what does not fit is told by the class.
     """
-    schema: dict[str, Any] = connector.settings.model_json_schema()
+    schema: dict[str, Any] = model.model_json_schema()
     found: dict[str, Any] = {}
     for name, raw in schema.get("properties", {}).items():
         one = _resolved(schema, raw)
         kind = _kind(one)
+        if _is_nested(schema, raw):
+            continue
         given = str(form.get(name) or "").strip()
         if kind == "check":
             found[name] = name in form

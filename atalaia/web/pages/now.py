@@ -16,12 +16,14 @@ from atalaia.deliveries.subscription import list_subscriptions
 from atalaia.desk.alerts.queries import Alert, open_alerts
 from atalaia.desk.calls.queries import CallFilter, Hour, hours, live_calls
 from atalaia.desk.system.queries import Sizes, list_cursors, sizes
+from atalaia.desk.vehicles.queries import count_outcomes, open_processes
 from atalaia.events.queries import EventFilter, newest
 from atalaia.web import i18n, render
 from atalaia.web.i18n import gettext, ngettext
 from atalaia.web.pages import wall
 from atalaia.web.pages.common import HOUR_MS, Part, dead_by_subscription, look, now_ms, screens, show
 from atalaia.web.pages.directory import book_of
+from atalaia.web.pages.jobs import needs_of_jobs
 from atalaia.web.pages.telling import Names, Told, tell
 from atalaia.web.pages.wall import Card
 from atalaia.web.parts import Parts, parts_of
@@ -31,7 +33,10 @@ from atalaia.web.show import duration, number, percent
 routes = screens("events:read")
 
 FACTS_SHOWN = 12
-_QUIET = ("endpoint.address_seen", "person.signed_in", "person.signed_out")
+_QUIET = (
+    "endpoint.address_seen", "person.signed_in", "person.signed_out", "job.progressed", "job.step_done",
+    "process.progressed", "vehicle.parameters_seen",
+)  # fmt: skip
 
 
 @dataclass
@@ -69,10 +74,13 @@ def read_now(tx: Connection, parts: Parts, moment: int, zone: ZoneInfo, part: st
         found.needs = needs_of(tx, parts, seen, subscriptions)
     if part in ("", "numbers"):
         calls = any(_world(parts, one) == "calls" for one in seen)
-        found.stats = (_call_stats(tx, moment, zone) if calls else []) + _delivery_stats(sizes(tx), moment)
+        vehicles = any(_world(parts, one) == "vehicles" for one in seen)
+        found.stats = _call_stats(tx, moment, zone) if calls else []
+        found.stats += _vehicle_stats(tx, moment, zone) if vehicles else []
+        found.stats += _delivery_stats(sizes(tx), moment)
     if part in ("", "facts"):
         names = Names({one.id: one.name for one in seen}, subscriptions, book_of(tx, seen))
-        page = newest(tx, EventFilter(family="fact"), limit=FACTS_SHOWN * 2)
+        page = newest(tx, EventFilter(family="fact"), limit=FACTS_SHOWN * 8)
         shown = [event for event in page.events if event.type not in _QUIET][:FACTS_SHOWN]
         found.facts = [tell(event, names) for event in shown]
     return found
@@ -92,11 +100,13 @@ def needs_of(
     """Answer everything that waits for a person, the oldest first; one thing is told once."""
     alerts = open_alerts(tx, limit=50)
     told = {alert.cause for alert in alerts}
-    items = [_alert(alert, parts) for alert in alerts]
+    # A job in doubt raises an alert too; here it is told as a job, with its own act.
+    items = [_alert(alert, parts) for alert in alerts if not alert.cause.startswith("job:")]
     items += [_connection(one, parts) for one in seen if one.state == "needs_person" and one.desired == "on"]
     for subscription, (count, since_ms) in dead_by_subscription(tx).items():
         if f"dead:{subscription}" not in told and subscription in subscriptions:
             items.append(_dead(subscription, subscriptions[subscription], count, since_ms))
+    items += needs_of_jobs(tx, parts, {one.id: one.name for one in seen})
     items += [_parked(one.reaction, one.parked, one.changed_ms) for one in list_cursors(tx) if one.parked]
     return sorted(items, key=lambda item: item["since"])
 
@@ -213,6 +223,17 @@ def _line(rows: list[Hour], moment: int, name: str) -> list[int]:
         if 0 <= place < 24:
             line[place] += int(getattr(row, name))
     return line
+
+
+def _vehicle_stats(tx: Connection, moment: int, zone: ZoneInfo) -> list[dict[str, Any]]:
+    midnight = from_ms(moment).astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    ended = count_outcomes(tx, since_ms=to_ms(midnight))
+    running, confirmed = len(open_processes(tx)), ended.get("confirmed", 0)
+    note = gettext("ended today: %(n)s, confirmed: %(confirmed)s") % {
+        "n": number(sum(ended.values())), "confirmed": number(confirmed),
+    }  # fmt: skip
+    one = {"label": gettext("Processes in vehicles"), "value": number(running), "note": note}
+    return [one | {"href": "/vehicles", "glow": "stat-processes"}]
 
 
 def _delivery_stats(size: Sizes, moment: int) -> list[dict[str, Any]]:

@@ -14,15 +14,20 @@ from atalaia.connections.queries import ConnectionSeen, list_connections
 from atalaia.deliveries.queries import SubscriptionView, list_views
 from atalaia.desk.calls.queries import Call, CallFilter, get_call, list_calls
 from atalaia.desk.endpoints.queries import Endpoint, list_endpoints
+from atalaia.desk.vehicles.queries import Vehicle, VehicleFilter, list_vehicles
 from atalaia.events.log import read_event
 from atalaia.events.queries import EventFilter, newest
+from atalaia.jobs.queries import Job, JobFilter, list_jobs
 from atalaia.web import i18n, render
 from atalaia.web.access import Who, require, who_of
 from atalaia.web.i18n import gettext
 from atalaia.web.pages.calls import helpers, names_of
 from atalaia.web.pages.common import DAY_MS, look, now_ms, show
 from atalaia.web.pages.events import Row, row_of
+from atalaia.web.pages.jobs import helpers as job_helpers
 from atalaia.web.pages.telling import Names
+from atalaia.web.pages.vehicles import href_of
+from atalaia.web.pages.work import job_sign, kind_title, subject_of
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.states import sign
 
@@ -44,21 +49,26 @@ class Found:
     connections: list[ConnectionSeen] = field(default_factory=list[ConnectionSeen])
     subscriptions: list[SubscriptionView] = field(default_factory=list[SubscriptionView])
     clients: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    jobs: list[Job] = field(default_factory=list[Job])
+    vehicles: list[Vehicle] = field(default_factory=list[Vehicle])
     events: list[Row] = field(default_factory=list[Row])
     names: Names = field(default_factory=Names)
 
     @property
     def nothing(self) -> bool:
-        return not (
-            self.calls or self.phones or self.connections or self.subscriptions or self.clients or self.events
-        )
+        kinds = (self.calls, self.phones, self.connections, self.subscriptions, self.clients, self.jobs)
+        return not any((*kinds, self.vehicles, self.events))
 
 
 @routes.get("/search")
 async def search_page(request: Request, q: Asked = "") -> Response:
     """Answer what fits, by kind."""
     found = await _search(request, q.strip(), SHOWN)
-    return show(request, "system/search.html", q=q.strip(), found=found, helpers=helpers(found.names))
+    jobs = job_helpers(parts_of(request), found.names.connections)
+    return show(
+        request, "system/search.html", q=q.strip(), found=found, helpers=helpers(found.names), jobs=jobs,
+        vehicle_href=href_of,
+    )  # fmt: skip
 
 
 @routes.get("/search/suggest")
@@ -97,6 +107,10 @@ def find(tx: Connection, parts: Parts, who: Who, q: str, moment: int, most: int)
         found.clients = _clients(found.names, small)[:most]
         found.phones = list_endpoints(tx, words=q, limit=most) if len(q) >= 2 else []
         found.calls = _calls(tx, q, moment, most)
+    if who.may("vehicles:read") and len(q) >= 3:
+        found.vehicles = list_vehicles(tx, VehicleFilter(words=q), limit=most)
+    if who.may("jobs:read") and len(q) >= 3:
+        found.jobs = list_jobs(tx, JobFilter(words=q), limit=most)
     if who.may("events:read"):
         found.events = _events(tx, found.names, parts, q, most)
     return found
@@ -151,6 +165,18 @@ def _suggestions(found: Found) -> list[dict[str, Any]]:
             "href": f"/calls/phones?q={one.endpoint}",
         }
         for one in found.phones
+    ]
+    rows += [
+        {"title": one.plate or one.vehicle, "hint": gettext("vehicle"), "href": href_of(one)}
+        for one in found.vehicles
+    ]
+    rows += [
+        {
+            "title": " · ".join(one for one in (kind_title(job.kind), subject_of(job.params)) if one),
+            "hint": sign(job_sign(job.state)).said,
+            "href": f"/jobs/{job.id}",
+        }
+        for job in found.jobs
     ]
     rows += [
         {

@@ -9,6 +9,8 @@ from fastapi import Depends, Path, Request, Response
 from sqlalchemy import Connection, update
 
 from atalaia.clock import to_ms
+from atalaia.desk.old_clients.kept import OldWorker
+from atalaia.desk.old_clients.kept import list_workers as list_outside
 from atalaia.desk.system.queries import (
     Cursor,
     Sizes,
@@ -44,6 +46,7 @@ RETENTION = (
     ("keep_calls_days", N_("calls")),
     ("keep_deliveries_days", N_("settled deliveries and attempts")),
     ("keep_gaps_days", N_("closed gaps")),
+    ("keep_vehicles_days", N_("past values, snapshots and processes of vehicles")),
     ("keep_counts_days", N_("counts per minute")),
     ("keep_dedupe_days", N_("memory of repeats")),
 )
@@ -57,6 +60,7 @@ class Shown:
     cursors: list[Cursor]
     sizes: Sizes
     bytes: int
+    outside: list[OldWorker]
     parked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
@@ -71,6 +75,7 @@ async def system_page(request: Request, part: Part = "") -> Response:
             list_cursors(tx),
             sizes(tx),
             store_bytes(tx),
+            list_outside(tx, moment),
             list_parked(tx, limit=PARKED_SHOWN),
         )
 

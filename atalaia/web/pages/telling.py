@@ -12,6 +12,8 @@ import orjson
 from atalaia.events.model import Event
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.directory import Book
+from atalaia.web.pages.installs import tell_catalog, tell_installation
+from atalaia.web.pages.work import tell_job, tell_process, tell_vehicle
 from atalaia.web.said import said
 from atalaia.web.show import stopwatch
 from atalaia.web.states import sign
@@ -274,5 +276,10 @@ _BY_THING: dict[str, Teller] = {
     "delivery": _target,
     "subscription": _subscription,
     "alert": _alert,
+    "job": tell_job,
+    "process": tell_process,
+    "vehicle": tell_vehicle,
+    "installation": tell_installation,
+    "catalog": tell_catalog,
 }
 _TELLERS: dict[str, Teller] = dict.fromkeys(_PEOPLE, _person)

@@ -109,12 +109,16 @@ function soon(region) {
 /** Fetch a region again. When that fails the old content stays, and says from when it is. */
 export async function fetchRegion(region) {
   if (!region.isConnected) return;
+  if (region.querySelector("dialog[open]")) return soon(region); // somebody is deciding inside of it
   fetchedAt.set(region, performance.now());
   const before = glowTexts();
   try {
     const answer = await fetch(region.dataset.liveGet, { headers: { "HX-Request": "true" } });
     if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
-    await htmx.swap({ text: await answer.text(), target: region, sourceElement: region, swap: "innerMorph" });
+    const text = await answer.text();
+    const unfolded = foldsOf(region).filter(([, fold]) => fold.open).map(([name]) => name);
+    await htmx.swap({ text, target: region, sourceElement: region, swap: "innerMorph" });
+    for (const [name, fold] of foldsOf(region)) if (unfolded.includes(name)) fold.open = true;
     freshAt.set(region, Date.now());
     region.removeAttribute("data-stale");
     region.parentElement?.querySelector(":scope > .stale-note")?.remove();
@@ -122,6 +126,17 @@ export async function fetchRegion(region) {
   } catch {
     markStale(region);
   }
+}
+
+/** What can be unfolded, by its words and how many of the same stand before it: a fetch must not fold it. */
+function foldsOf(region) {
+  const seen = new Map();
+  return [...region.querySelectorAll("details")].map((fold) => {
+    const words = fold.querySelector("summary")?.textContent ?? "";
+    const number = seen.get(words) ?? 0;
+    seen.set(words, number + 1);
+    return [`${words} ${number}`, fold];
+  });
 }
 
 function markStale(region) {

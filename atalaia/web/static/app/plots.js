@@ -67,12 +67,17 @@ function seriesOf(one) {
   return made;
 }
 
+/** An axis is as wide as its longest number, so that none is cut. */
+function widthOf(_, texts) {
+  return Math.max(44, 16 + 6.5 * Math.max(0, ...(texts ?? []).map((text) => text?.length ?? 0)));
+}
+
 function axesOf(spec) {
   const look = { stroke: colour("--at-muted"), grid: { stroke: colour("--at-line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const has = (wanted) => spec.series.some((one) => (one.unit === "%") === wanted);
   const unit = spec.series.find((one) => one.unit !== "%")?.unit;
   const axes = [{ ...look, space: 64, size: 30, values: (u, ticks) => ticks.map((tick) => timeText(tick, u.scales.x.max - u.scales.x.min)) }];
-  if (has(false)) axes.push({ ...look, scale: "y", size: 44, values: (_, ticks) => ticks.map((tick) => numberText(tick, unit)) });
+  if (has(false)) axes.push({ ...look, scale: "y", size: widthOf, values: (_, ticks) => ticks.map((tick) => numberText(tick, unit)) });
   if (has(true)) {
     axes.push({ ...look, scale: "%", side: has(false) ? 1 : 3, size: 48, grid: { show: !has(false) }, values: (_, ticks) => ticks.map((tick) => numberText(tick, "%")) });
   }

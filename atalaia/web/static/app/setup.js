@@ -7,7 +7,7 @@ function outdated() {
   const stamp = form.elements.stamp;
   if (stamp) stamp.value = "";
   const save = form.querySelector("[data-setup-save]");
-  if (save) save.disabled = true;
+  if (save && !("untested" in form.dataset)) save.disabled = true;
 }
 
 function mark() {
@@ -31,7 +31,7 @@ if (form) {
   form.addEventListener("input", (event) => { if (!event.target.closest("#tried")) outdated(); });
   form.addEventListener("submit", (event) => {
     event.preventDefault(); // Enter in a field tests
-    form.querySelector("[data-setup-test]")?.click();
+    form.querySelector("[data-setup-test], [data-untested] [data-setup-save]")?.click();
   });
   document.addEventListener("htmx:after:swap", mark);
   form.addEventListener("click", (event) => {
