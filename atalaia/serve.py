@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import Connection, select
@@ -19,6 +20,7 @@ from atalaia.connections.keeper import Kind
 from atalaia.connections.registry import Registry
 from atalaia.connections.supervisor import Supervisor
 from atalaia.connectors.connector import Connector
+from atalaia.connectors.traffilog.importing import side_words
 from atalaia.deliveries.dispatcher import Dispatcher
 from atalaia.deliveries.formats import CloudEventsFormat, Format, RawFormat
 from atalaia.deliveries.guard import Guard
@@ -27,12 +29,21 @@ from atalaia.deliveries.targets.factory import Targets
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.desk.calls.fold import Calls
 from atalaia.desk.endpoints.fold import Endpoints
-from atalaia.errors import ConfigError, StoreUnavailable
+from atalaia.desk.exports.destinations import Destination, Files
+from atalaia.desk.exports.exporter import Exporter
+from atalaia.desk.installations.fold import Installations
+from atalaia.desk.vehicles.fold import Vehicles
+from atalaia.errors import AtalaiaError, ConfigError, StoreUnavailable
 from atalaia.events.gaps import Gaps
 from atalaia.events.log import EventLog
 from atalaia.events.model import Fact
 from atalaia.events.policy import Policies, read_overrides
 from atalaia.events.retention import Rules, sweep
+from atalaia.jobs.context import House
+from atalaia.jobs.engine import DbosEngine
+from atalaia.jobs.kinds import Kinds
+from atalaia.jobs.submit import Orders
+from atalaia.jobs.worker import Jobs
 from atalaia.reactions.folding import Folding
 from atalaia.reactions.interpreting import Interpreting
 from atalaia.reactions.projection import Projection
@@ -74,7 +85,10 @@ class Hub:
     runner: Runner
     dispatcher: Dispatcher
     targets: Targets
+    orders: Orders
+    jobs: Jobs
     projections: tuple[Projection, ...]
+    exporter: Exporter
     worker: str
 
 
@@ -97,6 +111,7 @@ async def running(
         yield hub
     finally:
         await hub.runner.stop()
+        await hub.jobs.close()  # before others hear that this worker leaves, and take its jobs
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -108,7 +123,8 @@ async def build(settings: Settings, connectors: Mapping[str, Connector], ambient
     """Make the parts of a worker without starting them."""
     redactor = Redactor(settings.secret_values())
     secretbox = _secretbox(settings)
-    store = await open_store(settings.database_url.get_secret_value(), settings.data_dir)
+    database_url = settings.database_url.get_secret_value()
+    store = await open_store(database_url, settings.data_dir)
     alone = store.dialect == "sqlite"  # the file lock says that nobody else lives
     if alone:
         await store.write(free_all)
@@ -119,13 +135,20 @@ async def build(settings: Settings, connectors: Mapping[str, Connector], ambient
     ownership = Ownership(store, ambient, worker, version=VERSION, git_sha=git_sha(), alone=alone)
     formats = _formats(connectors)
     router = Router(ambient, formats)
-    projections: tuple[Projection, ...] = (Calls(), Endpoints(), Alerts(), Gaps(), router)
+    sent_to: tuple[Destination, ...] = (Files(settings.data_dir / "exports"),)
+    installed = Installations([one.name for one in sent_to])
+    desk = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles(), installed)
+    projections: tuple[Projection, ...] = (*desk, router)
     interpretations = [one for connector in connectors.values() for one in connector.interpretations]
     reactions: list[Reaction] = [Interpreting(one, store, ambient) for one in interpretations]
     reactions += [Folding(one, store, ambient) for one in projections]
     targets = Targets(
         ambient, Guard(settings.allow_private_targets), _servers(store, registry, connectors, redactor)
     )
+    kinds = job_kinds(connectors)
+    orders = Orders(ambient, kinds, redactor)
+    engine = DbosEngine(database_url, settings.data_dir, worker, lambda job, n: jobs.execute(job, n))
+    jobs = Jobs(House(store, eventlog, ambient, orders, redactor, engine), kinds, registry, worker)
     return Hub(
         settings=settings,
         ambient=ambient,
@@ -141,7 +164,10 @@ async def build(settings: Settings, connectors: Mapping[str, Connector], ambient
         runner=Runner(store, ambient, ownership, reactions),
         dispatcher=Dispatcher(store, ambient, formats, targets.open, secretbox, worker),
         targets=targets,
+        orders=orders,
+        jobs=jobs,
         projections=projections,
+        exporter=Exporter(store, ambient, sent_to, ZoneInfo(settings.zone), side_words),
         worker=worker,
     )
 
@@ -150,12 +176,24 @@ def _loops(hub: Hub) -> dict[str, Any]:
     hub.ownership.on_workers_lost = lambda lost: _tell_lost(hub, lost)
     sweeper = _Sweeper(hub)
     hub.ownership.watch(Watch("chore:", lambda _: ["chore:retention"], sweeper.gained, sweeper.lost))
+    exporting = _While(hub.exporter.run)
+    hub.ownership.watch(Watch("exports:", lambda _: ["exports:all"], exporting.gained, exporting.lost))
+    hub.jobs.watch(hub.ownership)
+    if hub.settings.snapshot_every_hours and hub.settings.snapshot_repository.get_secret_value():
+        pushing = _While(lambda: _push_snapshots(hub))
+        hub.ownership.watch(Watch("snapshots:", lambda _: ["snapshots:all"], pushing.gained, pushing.lost))
     return {
         "ownership": hub.ownership.run(),
         "supervisor": hub.supervisor.run(),
         "dispatcher": hub.dispatcher.run(),
+        "jobs": hub.jobs.run(),
         "policies": _follow_policies(hub),
     }
+
+
+def job_kinds(connectors: Mapping[str, Connector]) -> Kinds:
+    """Answer every kind of job by its full name, `<connector>.<kind>`."""
+    return Kinds({name: one.jobs for name, one in connectors.items()})
 
 
 def _kinds(connectors: Mapping[str, Connector]) -> dict[str, Kind]:
@@ -224,6 +262,38 @@ async def _write_lost(hub: Hub, lost: list[str]) -> None:
     await hub.log.put_facts("ownership", facts)
 
 
+async def _push_snapshots(hub: Hub) -> None:
+    """Push the redacted state now and then; what cannot be pushed now is tried again at the next turn."""
+    from atalaia.desk.system.publishing import repository_of
+    from atalaia.desk.system.report import state_report
+
+    repository = repository_of(hub.settings, hub.redactor)
+    while True:
+        await hub.ambient.clock.sleep(hub.settings.snapshot_every_hours * 3600)
+        try:
+            now_ms = to_ms(hub.ambient.clock.now())
+            report = await state_report(hub.store, hub.registry, hub.settings, hub.redactor, now_ms)
+            log.info("snapshot.pushed", commit=await repository.publish(report, "State of Atalaia"))
+        except AtalaiaError as error:
+            log.warning("snapshot.not_pushed", said=str(error))
+
+
+class _While:
+    """Runs something in the one worker that owns it."""
+
+    def __init__(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._run = run
+        self._task: asyncio.Task[None] | None = None
+
+    def gained(self, _: Lease) -> None:
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(_shout)
+
+    def lost(self, _: str) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
 class _Sweeper:
     """Runs retention each hour in the one worker that owns the chore."""
 
@@ -247,6 +317,7 @@ class _Sweeper:
             reactions = [name.removeprefix(REACTION) for name in hub.runner.reactions]
             try:
                 swept = await sweep(hub.store, hub.ambient, Rules.of(hub.settings), reactions=reactions)
+                await hub.jobs.forget_old()
                 log.info("retention.swept", rows=swept.rows)
             except StoreUnavailable as error:
                 log.warning("retention.store_unavailable", error=str(error))

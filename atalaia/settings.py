@@ -106,7 +106,58 @@ class Settings(BaseSettings):
         30, ge=1, description="Days for which settled deliveries and their attempts are kept."
     )
     keep_calls_days: int = Field(730, ge=1, description="Days for which calls are kept.")
+    keep_jobs_days: int = Field(
+        365, ge=1, description="Days for which ended jobs are kept, with their steps and frames."
+    )
     keep_gaps_days: int = Field(365, ge=1, description="Days for which closed gaps are kept.")
+    keep_vehicles_days: int = Field(
+        90, ge=1, description="Days for which a vehicle's past values, snapshots and processes are kept."
+    )
+
+    old_connection: str = Field(
+        "",
+        description="Id or name of the telematics connection that old clients mean. Empty: the only one.",
+    )
+    old_worker_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key that the old workers send as `x-worker-key`. Empty: none is accepted.",
+    )
+    old_admin_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key for `x-admin-key` (once `SESSION_TOKEN_ADMIN_KEY`). Empty: none is accepted.",
+    )
+    old_open_networks: Words = Field(
+        (),
+        description="Private networks (CIDR) from which old clients need no key where the old software "
+        "asked for none. Empty: everybody needs one.",
+    )
+    old_origins: Words = Field(
+        (),
+        description="Origins, e.g. https://app.example.com, whose pages may call the old clients' addresses.",
+    )
+    old_outside_types: Words = Field(
+        (),
+        description="Types of jobs that workers outside claim at /api/jobs/next. All others are done here.",
+    )
+    old_lease_s: int = Field(
+        600, ge=30, le=3600,
+        description="Seconds for which a worker outside has a job; telling progress renews them.",
+    )  # fmt: skip
+    old_token_shown: bool = Field(
+        False,
+        description="Answer the session token of workers outside in the clear to who has the admin key.",
+    )
+    snapshot_repository: SecretStr = Field(
+        SecretStr(""),
+        description="Git repository, a path or an address, to which `bin/atalaia snapshot --push` and the "
+        "schedule push the redacted state. Empty: none.",
+    )
+    snapshot_branch: str = Field(
+        "main", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$", description="Branch of that repository."
+    )
+    snapshot_every_hours: float = Field(
+        0, ge=0, le=24 * 31, description="Hours between two snapshots that are pushed. 0: only by command."
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least weight of a log line."
@@ -123,7 +174,10 @@ class Settings(BaseSettings):
         False, description="For people who change Atalaia: reload templates, explain errors in answers."
     )
 
-    @field_validator("trusted_proxies", "allow_private_targets", mode="before")
+    @field_validator(
+        "trusted_proxies", "allow_private_targets", "old_open_networks", "old_origins", "old_outside_types",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -138,6 +192,30 @@ class Settings(BaseSettings):
                 ip_network(word, strict=False)
         except ValueError:
             raise ValueError("not addresses or networks; write them like 127.0.0.1 or 10.0.0.0/8") from None
+        return value
+
+    @field_validator("old_open_networks")
+    @classmethod
+    def _private(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            networks = [ip_network(word, strict=False) for word in value]
+        except ValueError:
+            raise ValueError("not networks; write them like 10.0.0.0/8") from None
+        if not all(one.is_private for one in networks):
+            raise ValueError("only private networks can be open; write them like 10.0.0.0/8")
+        return value
+
+    @field_validator("old_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            parts = urlsplit(word)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.netloc
+                or word != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError("not origins; write them like https://app.example.com, without a path")
         return value
 
     @field_validator("zone")
@@ -173,8 +251,8 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             if isinstance(value, SecretStr) and value.get_secret_value():
                 values.append(value.get_secret_value())
-        password = _password_of(self.database_url.get_secret_value())
-        return [*values, password] if password else values
+        urls = (self.database_url, self.snapshot_repository)
+        return [*values, *filter(None, (_password_of(url.get_secret_value()) for url in urls))]
 
     @classmethod
     def settings_customise_sources(

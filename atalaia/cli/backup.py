@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import io
 import json
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import make_url
+from sqlalchemy import Connection, inspect, make_url
 
+from atalaia.ambient import Ambient
 from atalaia.cli.common import (
     Config,
     DatabaseUrl,
@@ -30,10 +32,14 @@ from atalaia.cli.common import (
     with_settings,
 )
 from atalaia.errors import ConfigError
+from atalaia.jobs.rescue import call_off_restored
 from atalaia.settings import FILE_NAME, Settings
+from atalaia.store.connect import open_store
 from atalaia.version import VERSION, git_sha
 
 MANIFEST, DATABASE, KEY = "manifest.json", "atalaia.db", "secret.key"
+# What the job engine remembers is in no backup: it is made anew from the database.
+ENGINE = "jobs.db"
 FORMAT = 1
 MIB = 1_048_576
 
@@ -87,6 +93,7 @@ def restore(
         with _alone(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".restore-") as inside:
             told = _unpack(file, Path(inside))
             _check(Path(inside) / DATABASE)
+            called_off = asyncio.run(_call_off(Path(inside)))
             aside = _put_aside(folder, force)
             for one in sorted(Path(inside).iterdir()):
                 if one.name != MANIFEST:
@@ -96,6 +103,9 @@ def restore(
     except (OSError, tarfile.TarError, sqlite3.Error, KeyError, ValueError) as error:
         fail(f"{file} cannot be restored: {getattr(error, 'strerror', None) or error}.")
     say(f"Restored into {folder}: written {told['made_at']} by Atalaia {told['version']}.")
+    if called_off:
+        say(f"{called_off} jobs were open in it. They wait: what was sent since then is not in the backup.")
+        say("Look at their upstreams, then: bin/atalaia jobs list --state cancelled, and jobs retry JOB.")
     for one in aside:
         say(f"What was there is now {one}.")
     if not (folder / KEY).exists() and not settings.keys.get_secret_value():
@@ -191,9 +201,24 @@ def _check(database: Path) -> None:
         raise ConfigError(f"The database in it is damaged: {said}.")
 
 
+async def _call_off(folder: Path) -> int:
+    """Call off the jobs that are open in a restored database; answer how many."""
+
+    def work(tx: Connection) -> int:
+        # A backup of an older version knows no jobs.
+        return call_off_restored(tx, Ambient()) if inspect(tx).has_table("jobs") else 0
+
+    store = await open_store("", folder, exclusive=False)
+    try:
+        return await store.write(work)
+    finally:
+        await store.close()
+
+
 def _put_aside(folder: Path, force: bool) -> list[Path]:
     """Rename what a restore would replace; answer the new names."""
-    names = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", KEY, FILE_NAME)
+    databases = [name + end for name in (DATABASE, ENGINE) for end in ("", "-wal", "-shm")]
+    names = (*databases, KEY, FILE_NAME)
     there = [folder / name for name in names if (folder / name).exists()]
     if there and not force:
         raise ConfigError(
@@ -202,7 +227,7 @@ def _put_aside(folder: Path, force: bool) -> list[Path]:
         )
     suffix = f".before-{now_ms()}"
     moved = [one.rename(one.with_name(one.name + suffix)) for one in there]
-    return [one for one in moved if not one.name.startswith((f"{DATABASE}-wal", f"{DATABASE}-shm"))]
+    return [one for one in moved if not one.name.startswith((f"{DATABASE}-", f"{ENGINE}"))]
 
 
 @contextmanager

@@ -12,7 +12,9 @@ import uvloop
 
 from atalaia.bench import calls as calls_bench
 from atalaia.bench import deliver as deliver_bench
+from atalaia.bench import frames as frames_bench
 from atalaia.bench import ingest as ingest_bench
+from atalaia.bench import jobs as jobs_bench
 from atalaia.bench import start as start_bench
 from atalaia.cli.common import DatabaseUrl, console
 
@@ -66,6 +68,26 @@ def calls(
     """Calls from an Asterisk to a message bus: every record right, in time, without a cut."""
     work = calls_bench.bench(seconds=seconds, rate=rate, burst=burst, burst_seconds=burst_seconds)
     _show(work, as_json)
+
+
+@app.command("frames")
+def frames(
+    vehicles: Annotated[int, typer.Option(min=1, max=100_000, help="Vehicles whose units push.")] = 1000,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long to measure each figure.")] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """Texts of the telematics socket read per second, whole and fragmented, beside json.loads alone."""
+    _show(frames_bench.bench(vehicles=vehicles, seconds=seconds), as_json)
+
+
+@app.command("jobs")
+def jobs(
+    seconds: Annotated[float, typer.Option(min=0.5, max=60, help="How long each case lasts.")] = 4.0,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Jobs of one and five steps, serial and 32 at once, beside plain DBOS workflows."""
+    _show(jobs_bench.bench(seconds=seconds, database_url=database_url), as_json)
 
 
 @app.command("start")

@@ -22,8 +22,10 @@ from atalaia.cli.common import (
     registry_of,
     with_settings,
 )
-from atalaia.errors import AtalaiaError
+from atalaia.errors import AtalaiaError, ConfigError
 from atalaia.events.log import head as log_head
+from atalaia.jobs.engine import sqlite_module
+from atalaia.jobs.queries import count_by_state
 from atalaia.settings import Settings
 from atalaia.store.connect import open_store
 from atalaia.store.store import Store
@@ -69,6 +71,12 @@ def _python(_: Settings) -> Iterator[Finding]:
     version = ".".join(str(part) for part in sys.version_info[:3])
     yield Finding("Atalaia", True, f"{VERSION} {git_sha()}".strip())
     yield Finding("Python", sys.version_info >= (3, 11), version, "Use Python 3.11 or newer.")
+    try:
+        module = sqlite_module()
+        said = f"{module.sqlite_version} ({module.__name__})"
+        yield Finding("SQLite of jobs", True, said)
+    except ConfigError as error:
+        yield Finding("SQLite of jobs", False, str(error), "Or make the environment anew: rm -r .venv")
     yield Finding(
         "SQLite", sqlite3.sqlite_version_info >= (3, 35), sqlite3.sqlite_version, "Use SQLite 3.35 or newer."
     )
@@ -138,23 +146,28 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", True, "SQLite, made at the first start")
         return
     try:
-        schema, head, secrets = asyncio.run(_look(settings))
+        schema, head, waiting, secrets = asyncio.run(_look(settings))
     except AtalaiaError as error:
         yield Finding("database", False, str(error), "Start or repair the database, or correct its address.")
         return
     yield Finding("database", True, f"{kind}, schema {schema}, log up to {head}")
+    yield Finding(
+        "jobs", not waiting, f"{waiting} wait for a person's decision",
+        "" if not waiting else "See bin/atalaia jobs list --state person.",
+    )  # fmt: skip
     todo = "" if not secrets else "Restore the key file from its copy, or enter the secrets again."
     yield Finding("stored secrets", not secrets, secrets or "can be opened", todo)
 
 
-async def _look(settings: Settings) -> tuple[str, int, str]:
-    """Answer the schema's version, the log's end, and why stored secrets cannot be opened, or ""."""
+async def _look(settings: Settings) -> tuple[str, int, int, str]:
+    """Answer the schema's version, the log's end, jobs in doubt, and why secrets cannot be opened, or ""."""
     store = await open_store(settings.database_url.get_secret_value(), settings.data_dir, exclusive=False)
     try:
         query = text("select version_num from alembic_version")
         schema = str(await store.read(lambda tx: tx.scalar(query)))
         last = await store.read(log_head)
-        return schema, last, await _secrets(store, settings)
+        waiting = (await store.read(count_by_state))["in_doubt"]
+        return schema, last, waiting, await _secrets(store, settings)
     finally:
         await store.close()
 

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
 
 from atalaia.cli.common import fail
-from atalaia.connectors.asterisk.replay import replay_file
 from atalaia.errors import AtalaiaError
+
+CONNECTORS = ("asterisk", "traffilog")
 
 
 def replay(
-    connector: Annotated[str, typer.Argument(help="Which connector the capture is of: asterisk.")],
-    file: Annotated[Path, typer.Argument(help="The capture, one JSON object a line.")],
+    connector: Annotated[
+        str, typer.Argument(help=f"Which connector the capture is of: {', '.join(CONNECTORS)}.")
+    ],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The capture. asterisk: one JSON object a line. traffilog: frames of the socket (JSONL, or a"
+            " HAR from the browser's developer tools), a vehicle's record (JSON), or a folder of records."
+        ),
+    ],
     messages: Annotated[
-        bool, typer.Option("--messages", help="Print what consumers would get instead of the facts.")
+        bool,
+        typer.Option(
+            "--messages",
+            help="Instead of the facts: what consumers would get (asterisk), the messages as they were put"
+            " together (traffilog).",
+        ),
     ] = False,
     etc: Annotated[
         Path | None,
@@ -39,22 +54,30 @@ def replay(
     server: Annotated[str | None, typer.Option(help="Name of the server; else the capture's own.")] = None,
 ) -> None:
     """Read a capture and print one JSON object for each fact, message or unreadable line."""
-    if connector != "asterisk":
-        fail(f"There is no replay for “{connector}”. Known: asterisk.")
+    if connector not in CONNECTORS:
+        fail(f"There is no replay for “{connector}”. Known: {', '.join(CONNECTORS)}.")
+    named: dict[str, Any] = {
+        "etc": etc,
+        "clients": clients,
+        "endpoints": endpoints,
+        "ringgroups": ringgroups,
+        "mqservers": mqservers,
+        "server": server,
+    }
     try:
-        lines = replay_file(
-            file,
-            etc=etc,
-            clients=clients,
-            endpoints=endpoints,
-            ringgroups=ringgroups,
-            mqservers=mqservers,
-            messages=messages,
-            server=server,
-        )
-        for line in lines:
+        for line in _lines(connector, file, messages, named):
             sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
     except AtalaiaError as error:
         fail(str(error))
     except BrokenPipeError:
         raise typer.Exit(0) from None  # `| head` has seen enough
+
+
+def _lines(connector: str, file: Path, messages: bool, named: dict[str, Any]) -> Iterator[dict[str, object]]:
+    if connector == "traffilog":
+        from atalaia.connectors.traffilog.replay import replay_file as replay_traffilog
+
+        return replay_traffilog(file, messages=messages)
+    from atalaia.connectors.asterisk.replay import replay_file
+
+    return replay_file(file, messages=messages, **named)

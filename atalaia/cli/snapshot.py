@@ -1,4 +1,4 @@
-"""`atalaia snapshot`: what somebody who helps needs to know, in one file, without secrets."""
+"""`atalaia snapshot`: the state in one file without secrets, for people who help or for a git repository."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ from atalaia.cli.doctor import findings
 from atalaia.connections.queries import list_connections
 from atalaia.deliveries.queries import list_dead, list_views
 from atalaia.desk.alerts.queries import list_alerts
+from atalaia.desk.system.publishing import repository_of
 from atalaia.desk.system.queries import list_cursors, list_parked, list_workers, sizes, store_bytes
+from atalaia.desk.system.report import state_report
 from atalaia.errors import AtalaiaError
 from atalaia.events.export import line
 from atalaia.events.gaps import list_gaps
 from atalaia.events.queries import EventFilter, counts, newest
+from atalaia.jobs.queries import JobFilter, count_by_state, list_jobs, needing_person
 from atalaia.settings import Settings
 from atalaia.store.store import Store
 from atalaia.version import VERSION, git_sha
@@ -46,15 +49,45 @@ DAY_MS = 86_400_000
 def snapshot(
     settings: Settings,
     to: Annotated[
-        Path | None, typer.Argument(help="File to write; else atalaia-snapshot-TIME.tar.gz.")
+        Path | None,
+        typer.Argument(
+            help="File to write; else atalaia-snapshot-TIME.md. With a name that ends in .tar.gz, an archive "
+            "for somebody who helps: also queues, dead letters and the last events."
+        ),
     ] = None,
     events: Annotated[
-        int, typer.Option(min=0, max=100_000, help="How many of the last events go into it.")
+        int, typer.Option(min=0, max=100_000, help="How many of the last events go into an archive.")
     ] = 500,
+    push: Annotated[
+        bool, typer.Option("--push", help="Commit and push it to the repository that the settings name.")
+    ] = False,
 ) -> None:
-    """Write a file for somebody who helps: findings, states, gaps, queues, last events; no secrets."""
+    """Write the state as Markdown: versions, workers, connections, jobs, settings; no secrets."""
     stamp = (time_of(now_ms()) or "")[:19].replace(":", "")
-    path = to or Path(f"atalaia-snapshot-{stamp}.tar.gz")
+    if to is not None and to.name.endswith((".tar.gz", ".tgz", ".tar")):
+        if push:
+            fail("Only the Markdown is pushed, never an archive. Leave out the name or --push.")
+        _archive(settings, to, events)
+    elif push:
+        say(f"Pushed as {with_store(settings, lambda store: _push(store, settings))}.")
+    else:
+        path = to or Path(f"atalaia-snapshot-{stamp}.md")
+        _keep(path, with_store(settings, lambda store: _report(store, settings)).encode())
+        say(f"{path}: {path.stat().st_size // 1024} KiB. Secrets are masked.")
+
+
+async def _report(store: Store, settings: Settings) -> str:
+    redactor = await learned(store, settings)
+    return await state_report(store, registry_of(settings), settings, redactor, now_ms())
+
+
+async def _push(store: Store, settings: Settings) -> str:
+    redactor = await learned(store, settings)
+    report = await state_report(store, registry_of(settings), settings, redactor, now_ms())
+    return await repository_of(settings, redactor).publish(report, "State of Atalaia")
+
+
+def _archive(settings: Settings, path: Path, events: int) -> None:
     files = {"findings.json": _json([asdict(one) for one in findings(settings)])}
     files |= with_store(settings, lambda store: _look(store, settings, events))
     try:
@@ -89,6 +122,9 @@ def _rows(tx: Connection, now: int) -> dict[str, Any]:
         "gaps": list_gaps(tx, limit=200),
         "subscriptions": list_views(tx, now),
         "dead_letters": list(list_dead(tx, limit=200).items),
+        "jobs": list_jobs(tx, JobFilter(), limit=200),
+        "jobs_that_need_a_person": needing_person(tx, limit=200),
+        "job_counts": count_by_state(tx),
         "alerts": list_alerts(tx, limit=200),
         "workers": list_workers(tx, now),
         "reactions": list_cursors(tx),
@@ -125,6 +161,15 @@ def _plain(value: Any) -> Any:
 
 def _json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str) + b"\n"
+
+
+def _keep(path: Path, content: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror}.")
 
 
 def _write(path: Path, files: Mapping[str, bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from atalaia.errors import ConfigError, StoreUnavailable
+from atalaia.store import sqlite
 from atalaia.store.connect import open_store
 from atalaia.store.tables import metadata
 from tests.store.bases import Base
@@ -146,3 +148,22 @@ def test_the_head_that_is_taken_for_current_is_the_newest_migration():
     from atalaia.store.migrate import HEAD, alembic_config
 
     assert ScriptDirectory.from_config(alembic_config()).get_current_head() == HEAD
+
+
+def test_a_process_that_was_killed_a_moment_ago_is_waited_for(tmp_path, monkeypatch):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    held = os.open(tmp_path / "atalaia.db.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    os.write(held, str(child.pid).encode())
+    waits: list[float] = []
+
+    def go(seconds: float) -> None:
+        waits.append(seconds)
+        os.close(held)  # the last of its threads has gone
+
+    monkeypatch.setattr(sqlite.time, "sleep", go)
+    store = sqlite.SqliteStore(tmp_path / "atalaia.db")
+
+    assert waits == [sqlite.LOCK_PAUSE_S]
+    asyncio.run(store.close())

@@ -30,7 +30,7 @@ def demo(
     ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it is as one JSON object.")] = False,
 ) -> None:
-    """Show the product with two simulated Asterisks, live calls and faults on request."""
+    """Show the product with simulated Asterisks and vehicles, live calls and jobs, faults on request."""
     folder = data_dir or Path(tempfile.mkdtemp(prefix="atalaia-demo-"))
     try:
         settings = settings_of(folder, database_url, config, host=host, port=port)

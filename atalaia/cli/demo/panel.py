@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Form, Request
@@ -11,18 +12,28 @@ from starlette.responses import RedirectResponse, Response
 from atalaia.deliveries.receiver import Received, Receiver
 from atalaia.web.access import require
 from atalaia.web.render import page, view_of
-from simulators.asterisk import FAULTS, AsteriskSimulator
+from simulators.asterisk import AsteriskSimulator
+from simulators.traffilog import TraffilogSimulator
 
 ROLE = Depends(require("connections:write"))
 
 
 CONSUMER = "consumer"
+Simulator = AsteriskSimulator | TraffilogSimulator
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One simulated upstream on the panel."""
+
+    title: str
+    simulator: Simulator
 
 
 class Panel:
     """Draws the panel and carries out what is pressed."""
 
-    def __init__(self, servers: Mapping[str, AsteriskSimulator], receiver: Receiver) -> None:
+    def __init__(self, servers: Mapping[str, Shown], receiver: Receiver) -> None:
         self._servers = servers
         self._receiver = receiver
 
@@ -38,8 +49,8 @@ class Panel:
         """Draw every fault of every server with what it does and how it ends."""
         language = "en" if view_of(request).language == "en" else "pt-BR"
         servers = [
-            {"name": name, "title": f"Asterisk {name}", "faults": _faults(simulator, language)}
-            for name, simulator in self._servers.items()
+            {"name": name, "title": one.title, "faults": _faults(one.simulator, language)}
+            for name, one in self._servers.items()
         ]
         down = self._receiver.answer is not None
         return page(request, "demo/panel.html", servers=servers, consumer_down=down)
@@ -54,13 +65,9 @@ class Panel:
         if server == CONSUMER:
             self._receiver.answer = None if do == "stop" else _refusal
             return RedirectResponse("/demo", status_code=303)
-        simulator = self._servers.get(server)
-        known = FAULTS.get(fault)
-        if simulator is not None and known is not None:
-            if do == "stop":
-                await simulator.faults.stop(fault)
-            else:
-                await simulator.faults.start(fault, known.default_s or None)
+        shown = self._servers.get(server)
+        if shown is not None:
+            await _carry_out(shown.simulator, fault, do)
         return RedirectResponse("/demo", status_code=303)
 
 
@@ -69,7 +76,17 @@ def _refusal(_: Received) -> int:
     return 503
 
 
-def _faults(simulator: AsteriskSimulator, language: str) -> list[dict[str, Any]]:
+async def _carry_out(simulator: Simulator, fault: str, do: str) -> None:
+    known = {str(one["name"]): one for one in simulator.faults.as_json()}.get(fault)
+    if known is None:
+        return
+    if do == "stop":
+        await simulator.faults.stop(fault)
+    else:
+        await simulator.faults.start(fault, float(str(known["default_s"])) or None)
+
+
+def _faults(simulator: Simulator, language: str) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for one in simulator.faults.as_json():
         texts = {key: _text(one[key], language) for key in ("title", "description", "ends")}

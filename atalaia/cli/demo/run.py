@@ -1,7 +1,11 @@
-"""Puts the demo together: two simulated Asterisks, a consumer, the hub, and the panel that makes trouble."""
+"""Puts the demo together: two simulated Asterisks, a telematics portal, a consumer, the hub, and the panel.
+
+What misbehaves does so on request, by the panel.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -10,7 +14,8 @@ from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
 from atalaia.cli.demo.history import history
-from atalaia.cli.demo.panel import Panel
+from atalaia.cli.demo.panel import Panel, Shown
+from atalaia.cli.demo.telematics import TITLE, Office, Telematics
 from atalaia.cli.up import greet, spare_the_collector
 from atalaia.clock import SystemClock, to_ms
 from atalaia.connectors import CONNECTORS
@@ -41,16 +46,26 @@ async def run_demo(settings: Settings, folder: Path, *, rate: float, as_json: bo
         hook = await receiver.start()
         stack.push_async_callback(receiver.stop)
         simulators = [await _simulator(stack, name, version, world) for name, version, _ in SERVERS]
+        telematics = Telematics.make(Random(SEED))  # traffic, not secrets
+        await telematics.simulator.start()
+        stack.push_async_callback(telematics.simulator.stop)
         allowed = (*settings.allow_private_targets, hook.split("/")[2])
         hub = await stack.enter_async_context(
             running(settings.model_copy(update={"allow_private_targets": allowed}), CONNECTORS)
         )
         await _furnish(hub, folder, world, simulators, hook, receiver)
-        panel = Panel(dict(zip([name for name, _, _ in SERVERS], simulators, strict=True)), receiver)
+        await hub.store.write(lambda tx: _telematics(tx, hub, telematics))
+        shown = {
+            name: Shown(f"Asterisk {name}", one)
+            for (name, _, _), one in zip(SERVERS, simulators, strict=True)
+        }
+        panel = Panel(shown | {"telematics": Shown(TITLE, telematics.simulator)}, receiver)
         url = await stack.enter_async_context(serving(hub, door, panel.install))
         for simulator, (_, _, share) in zip(simulators, SERVERS, strict=True):
             if rate > 0:
                 simulator.run_demo(rate * share, world)
+        office = asyncio.create_task(_busy(hub, telematics, rate))
+        stack.callback(office.cancel)
         await greet(hub, url, as_json=as_json, more={"fault_panel": f"{url}/demo"})
         spare_the_collector()
         await until_told()
@@ -102,6 +117,26 @@ async def _furnish(
         _consumer(tx, hub, hook, receiver)
 
     await hub.store.write(work)
+
+
+def _telematics(tx: Connection, hub: Hub, telematics: Telematics) -> None:
+    """Make the telematics connection, its catalogs and its yesterday; a kept one learns the new ports."""
+    setup = Setup(hub.registry, hub.ambient, hub.secretbox, hub.connectors, hub.formats)
+    settings = setup.read("traffilog", telematics.settings())
+    kept = next((one for one in hub.registry.all(tx) if one.name == TITLE), None)
+    if kept is None:
+        telematics.connection = setup.create(tx, "traffilog", TITLE, settings, by="demo").id
+    else:
+        telematics.connection = kept.id
+        setup.change(tx, kept.id, settings=settings, by="demo")
+    telematics.furnish(tx, hub, fresh=kept is None)
+
+
+async def _busy(hub: Hub, telematics: Telematics, rate: float) -> None:
+    """Let vehicles drive and an office work."""
+    if rate > 0:
+        telematics.simulator.run_demo()
+        await Office(hub, telematics).run()
 
 
 def _yesterday(tx: Connection, ambient: Ambient, world: World, server: str, connection: str) -> None:
