@@ -27,10 +27,9 @@ from atalaia.web.i18n import View
 from atalaia.web.intake import Intake
 from atalaia.web.limits import Limiter
 from atalaia.web.live import Live
-from atalaia.web.old import traffilog as old
 from atalaia.web.old.traffilog import common as old_common
 from atalaia.web.old.traffilog.cors import Cors, OldOrigins
-from atalaia.web.old.traffilog.portal import Cache
+from atalaia.web.old.traffilog.late import OldAddresses
 from atalaia.web.parts import Parts
 from atalaia.web.problems import MEDIA_TYPE, ProblemDetails, invalid
 
@@ -44,12 +43,15 @@ class App(FastAPI):
     """FastAPI with a shorter way for the intake: its own layers cost as much as the event itself."""
 
     intake: Intake | None = None
+    old: OldAddresses | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.intake is not None and scope["type"] == "http" and scope["path"].startswith(intake.PREFIX):
             scope["app"] = self
             await self.intake(scope, receive, send)
             return
+        if self.old is not None and scope["type"] == "http" and self.old.meant_by(scope["path"]):
+            self.old.load()
         await super().__call__(scope, receive, send)
 
 
@@ -83,16 +85,19 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     app.state.live = live
     app.state.token_cache = cache
     app.state.sign_in_limiter = Limiter(parts.ambient.clock, parts.settings.sign_ins_per_minute)
-    app.state.old_clients = Cache()
     problems.install(app)
     old_common.install(app)
     drawn = pages.ROUTERS if routers is None else routers
-    app.state.routers = (*api.ROUTERS, _own_routes(app), *old.ROUTERS, *drawn)
-    for router in app.state.routers:
+    first = (*api.ROUTERS, _own_routes(app))
+    app.state.routers = (*first, *drawn)
+    for router in first:
         app.router.routes.extend(router.routes)  # `include_router` would build each of them a second time
+    origins = OldOrigins(parts.settings.old_origins)
+    app.old = OldAddresses(app, origins)
+    for router in drawn:
+        app.router.routes.extend(router.routes)
     app.router.routes.extend(assets.static_routes())
     app.openapi = lambda: _openapi(app)
-    origins = OldOrigins(parts.settings.old_origins, old.ROUTERS)
     app.add_middleware(Door, parts=parts, cache=cache, origins=origins)
     app.add_middleware(Cors, allowed=origins)
     app.intake = Intake(parts, cache)
@@ -186,9 +191,11 @@ def _own_routes(app: FastAPI) -> APIRouter:
     return router
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: App) -> dict[str, Any]:
     """Answer the API description: FastAPI's own, the intake route, and our shape of errors."""
     if app.openapi_schema is None:
+        if app.old is not None:
+            app.old.load()
         schema = get_openapi(
             title=app.title,
             version=app.version,

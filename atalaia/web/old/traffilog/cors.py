@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from fastapi import APIRouter
@@ -20,8 +21,12 @@ KEPT_S = 600
 class OldOrigins:
     """Knows which origins may call which paths."""
 
-    def __init__(self, origins: Sequence[str], routers: Sequence[APIRouter]) -> None:
+    def __init__(self, origins: Sequence[str]) -> None:
         self._origins = frozenset(origins)
+        self._paths: list[re.Pattern[str]] = []
+
+    def learn(self, routers: Sequence[APIRouter]) -> None:
+        """Hear which paths there are."""
         self._paths = [
             route.path_regex for router in routers for route in router.routes if isinstance(route, APIRoute)
         ]
