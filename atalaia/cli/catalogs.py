@@ -11,22 +11,20 @@ from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
 from atalaia.cli.common import (
-    Config,
-    DatabaseUrl,
-    DataDir,
     Json,
     Limit,
     errors,
     print_json,
     print_table,
     say,
-    settings_of,
     time_of,
+    with_settings,
     with_store,
 )
 from atalaia.connectors.traffilog import importing
 from atalaia.connectors.traffilog.catalog_files import read_catalogs
 from atalaia.desk.catalogs.catalogs import CATALOGS, Catalogs, Counts, Wanted, count_entries, list_entries
+from atalaia.settings import Settings
 from atalaia.store.store import Store
 
 app = typer.Typer(help="Catalogs of telematics installations.", no_args_is_help=True)
@@ -35,14 +33,13 @@ BY = "command line"
 
 
 @app.command("import")
+@with_settings
 def import_(
+    settings: Settings,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Any form of the older software.")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and say what is wrong; change nothing.")
     ] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Put what the files hold into the catalogs, in their order; what they do not name stays.
@@ -67,22 +64,19 @@ def import_(
         importing.put_rules(tx, catalogs, by=BY)
         return found
 
-    settings = settings_of(data_dir, database_url, config)
     _print(with_store(settings, lambda store: store.write(write)), as_json)
 
 
 @app.command("list")
+@with_settings
 def list_(
+    settings: Settings,
     catalog: Annotated[str, typer.Argument(help=f"One of {', '.join(CATALOGS)}; all counted without.")] = "",
     words: Annotated[str, typer.Option("--find", help="Part of the key or the name.")] = "",
     limit: Limit = 1_000,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """List the entries of a catalog."""
-    settings = settings_of(data_dir, database_url, config)
     if not catalog:
         counted = with_store(settings, lambda store: store.read(count_entries))
         rows: list[dict[str, Any]] = [{"catalog": name, "entries": n} for name, n in counted.items()]

@@ -15,9 +15,6 @@ from sqlalchemy import Connection
 from atalaia.ambient import Ambient
 from atalaia.cli.common import (
     BY,
-    Config,
-    DatabaseUrl,
-    DataDir,
     Json,
     Limit,
     Since,
@@ -29,10 +26,11 @@ from atalaia.cli.common import (
     now_ms,
     print_json,
     print_pairs,
+    print_rows,
     print_table,
     say,
-    settings_of,
     times,
+    with_settings,
     with_store,
 )
 from atalaia.connectors import CONNECTORS
@@ -55,7 +53,9 @@ BY_NAME = f"{BY.kind}: {BY.name}"
 
 
 @app.command("list")
+@with_settings
 def list_(
+    settings: Settings,
     state: Annotated[
         list[str] | None,
         typer.Option(help=f"One of {', '.join(STATES)}, open, or person = needs one; may be repeated."),
@@ -66,13 +66,9 @@ def list_(
     since: Since = "",
     until: Until = "",
     limit: Limit = 50,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
-    settings = settings_of(data_dir, database_url, config)
     chosen = JobFilter(
         _states(state or []), (kind,) if kind else (), words=words,
         from_ms=moment(since, settings), to_ms=moment(until, settings),
@@ -85,15 +81,16 @@ def list_(
         found = await store.read(lambda tx: queries.list_jobs(tx, wanted, limit=limit))
         return [redactor.value(_told(one)) for one in found]
 
-    rows = with_store(settings, work)
-    if as_json:
-        print_json(rows)
-        return
-    lines = [
-        [row["id"], row["kind"], row["state"], _percent(row), row["created_at"], row["said"] or row["reason"]]
-        for row in rows
-    ]
-    print_table(["job", "kind", "state", "", "asked", "said"], lines, "There is no job like that.")
+    print_rows(
+        with_store(settings, work),
+        ["job", "kind", "state", "", "asked", "said"],
+        lambda row: [
+            row["id"], row["kind"], row["state"], _percent(row), row["created_at"],
+            row["said"] or row["reason"],
+        ],
+        "There is no job like that.",
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command("kinds")
@@ -107,24 +104,24 @@ def kinds(as_json: Json = False) -> None:
         }
         for name, kind in sorted(known.items())
     ]  # fmt: skip
-    if as_json:
-        print_json(rows)
-        return
-    lines = [[row["kind"], row["title"], ", ".join(row["params"].get("properties", {}))] for row in rows]
-    print_table(["kind", "", "parameters"], lines, "None of the connectors has jobs.")
+    print_rows(
+        rows,
+        ["kind", "", "parameters"],
+        lambda row: [row["kind"], row["title"], ", ".join(row["params"].get("properties", {}))],
+        "None of the connectors has jobs.",
+        as_json=as_json,
+    )
 
 
 @app.command("show")
+@with_settings
 def show(
+    settings: Settings,
     job: Identity,
     frames: Annotated[int, typer.Option(min=0, max=10_000, help="How many of its last frames.")] = 20,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Show one job: steps with what was sent and decided, the last frames, the pipeline it is part of."""
-    settings = settings_of(data_dir, database_url, config)
 
     async def work(store: Store) -> dict[str, Any]:
         redactor = await learned(store, settings)
@@ -153,7 +150,9 @@ def show(
 
 
 @app.command("submit")
+@with_settings
 def submit(
+    settings: Settings,
     kind: Annotated[str, typer.Argument(help="What is asked; see bin/atalaia jobs kinds.")],
     params: Annotated[str, typer.Argument(help="Its parameters as JSON, @FILE, or - for standard input.")],
     connection: Annotated[str, typer.Option("--connection", help="Name or id of the connection.")],
@@ -164,13 +163,9 @@ def submit(
         float, typer.Option(min=0, help="Give up when it has not begun in so many seconds; 0 = never.")
     ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the frames; send none.")] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Ask an upstream for something. The running hub does it; this command only queues it."""
-    settings = settings_of(data_dir, database_url, config)
     asked, now = _params(params), now_ms()
 
     async def work(store: Store) -> list[Planned] | dict[str, Any]:
@@ -197,51 +192,45 @@ def submit(
 
 
 @app.command("cancel")
+@with_settings
 def cancel(
+    settings: Settings,
     job: Identity,
     reason: Reason = "",
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Call a job off: at once, or after the answer of what is on its way."""
-    settings = settings_of(data_dir, database_url, config)
     _change(settings, job, lambda o, tx, id: o.cancel(tx, id, reason=reason, by=BY_NAME), as_json)
 
 
 @app.command("retry")
+@with_settings
 def retry(
+    settings: Settings,
     job: Identity,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the record.", prompt=True)],
     anew: Annotated[
         bool | None,
         typer.Option("--anew/--resume", help="Send what is done again, or keep it; else as the kind says."),
     ] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Run a job that ended without success again."""
-    settings = settings_of(data_dir, database_url, config)
     _change(settings, job, lambda o, tx, id: o.retry(tx, id, reason=reason, by=BY_NAME, anew=anew), as_json)
 
 
 @app.command("decide")
+@with_settings
 def decide(
+    settings: Settings,
     job: Identity,
     choice: Annotated[str, typer.Argument(help="happened, again, or cancel.")],
     step: Annotated[str, typer.Option(help="The step; needed by nobody, checked when given.")] = "",
     result: Annotated[str, typer.Option(help="happened: what the step would have answered, as JSON.")] = "",
     reason: Reason = "",
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Decide about a step in doubt: it happened; it did not, run it again; or call the job off."""
-    settings = settings_of(data_dir, database_url, config)
     known = _json(result, "--result") if result else None
     _change(
         settings,
@@ -254,17 +243,15 @@ def decide(
 
 
 @app.command("answer")
+@with_settings
 def answer(
+    settings: Settings,
     job: Identity,
     choice: Annotated[str, typer.Argument(help="One of the choices that the job offers.")],
     data: Annotated[str, typer.Option(help="What is filled in, as JSON.")] = "{}",
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Answer what a waiting job asks."""
-    settings = settings_of(data_dir, database_url, config)
     filled = _json(data, "--data")
     _change(settings, job, lambda o, tx, id: o.answer(tx, id, choice, by=BY_NAME, data=filled), as_json)
 
