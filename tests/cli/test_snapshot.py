@@ -16,9 +16,9 @@ from atalaia.serve import running
 from atalaia.settings import load_settings
 from tests.cli.conftest import Command
 from tests.cli.ground import CANARIES
+from tests.journeys.waiting import until
 
 PASSWORD = "canary-in-the-address"
-LOOKS = 2_000
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -90,6 +90,11 @@ def test_without_a_repository_a_push_says_which_setting_is_missing(run: Command)
     assert "snapshot_repository" in done.errors
 
 
+async def _pushed_later(clock: HeldClock, bare: Path) -> bool:
+    await clock.run_for(60.0)
+    return bool(await asyncio.to_thread(git, bare, "branch", "--list", "state"))
+
+
 async def test_the_hub_pushes_by_itself_as_often_as_it_is_told(bare: Path, tmp_path: Path):
     clock = HeldClock()
     settings = load_settings(
@@ -100,10 +105,6 @@ async def test_the_hub_pushes_by_itself_as_often_as_it_is_told(bare: Path, tmp_p
     )
 
     async with running(settings, CONNECTORS, ambient=Ambient(clock=clock)):
-        for _ in range(LOOKS):
-            await clock.run_for(60.0)
-            await asyncio.sleep(0.005)
-            if await asyncio.to_thread(git, bare, "branch", "--list", "state"):
-                break
+        await until(lambda: _pushed_later(clock, bare), "the state is pushed", every_s=0.005, within_s=90)
 
     assert "State of Atalaia" in git(bare, "log", "--format=%s", "state")

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from atalaia.ids import SystemIds
 from atalaia.jobs.engine import RECOVERIES_MAX, SQLITE_LEAST, DbosEngine, Standing, sqlite_module
+from tests.journeys.waiting import until
 from tests.peers.ground import ROOT
 from tests.store.bases import Base
 
@@ -65,9 +66,7 @@ async def test_a_workflow_runs_once_by_its_name(runs: Runs):
 
 async def test_a_dead_workers_workflow_is_brought_back_once(runs: Runs):
     await runs.engine.start("j.1", "j", 1)
-    async with asyncio.timeout(20):
-        while not runs.began:
-            await asyncio.sleep(0.01)
+    await until(lambda: runs.began, "the workflow has begun")
     await runs.engine.close()
 
     after = runs.make()
@@ -89,14 +88,14 @@ async def test_what_a_living_worker_runs_is_left_alone(runs: Runs):
     assert runs.began == [("j", 1)]
 
 
+async def _begins_or_is_given_up(runs: Runs, lives: int) -> bool:
+    return len(runs.began) > lives or (await runs.engine.standing(["j.1"]))["j.1"] is Standing.GAVE_UP
+
+
 async def test_a_workflow_that_kills_its_worker_each_time_is_given_up(runs: Runs):
     await runs.engine.start("j.1", "j", 1)
     for life in range(8):
-        async with asyncio.timeout(20):
-            while len(runs.began) <= life:
-                if (await runs.engine.standing(["j.1"]))["j.1"] is Standing.GAVE_UP:
-                    break
-                await asyncio.sleep(0.01)
+        await until(lambda life=life: _begins_or_is_given_up(runs, life), "it begins again or is given up")
         await runs.engine.close()
         await runs.make().launch()
         await runs.engine.recover([runs.engine.worker])

@@ -17,6 +17,7 @@ from atalaia.errors import InDoubt, Refused, Rejected, Unavailable
 from atalaia.jobs.model import Direction
 from simulators.traffilog import TraffilogSimulator
 from tests.connectors.traffilog.portal.bench import USED, USED_PLATE, settings_for
+from tests.journeys.waiting import until
 from tests.simulators.traffilog_ground import PORTAL_PASSWORD, PORTAL_USER, running
 
 WITHIN_S = 30  # of the settings
@@ -148,8 +149,8 @@ async def test_a_portal_that_does_not_answer_in_time_is_waited_for(desk: Desk, c
     await desk.ask()
     await desk.sim.faults.start("portal-slow", times=1, delay_s=3600)
     asking = asyncio.create_task(desk.ask())
-    while len(desk.sim.portal.heard) < 3:  # login, the first question, this one
-        await asyncio.sleep(0.01)
+    # Login, the first question, this one.
+    await until(lambda: len(desk.sim.portal.heard) >= 3, "the portal has heard the question")
     await clock.run_for(WITHIN_S + 1)
 
     with pytest.raises(Unavailable, match="did not answer"):
