@@ -15,9 +15,13 @@ from tests.browser.looking import Visitor
 OpenPage = Callable[..., Awaitable[Page]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A hub with live calls, trouble and consumers; nobody rebuilds it between tests."""
+    """A hub with live calls, trouble and consumers; nobody rebuilds it between tests.
+
+    It ends with this folder's tests: the engine of its jobs throws dice of its own every second, which
+    hypothesis takes for the doing of its strategies.
+    """
     with build(tmp_path_factory.mktemp("house")) as built:
         yield built
 
