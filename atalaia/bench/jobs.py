@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ from atalaia.clock import to_ms
 from atalaia.connectors.connector import Connector
 from atalaia.jobs.model import Effect, JobContext, JobKind, StepKind
 from atalaia.jobs.submit import Order
-from atalaia.serve import Hub, build
+from atalaia.serve import SWITCH_S, Hub, build
 from atalaia.settings import load_settings
 from atalaia.store.bell import JOBS
 from atalaia.store.job_tables import jobs
@@ -83,6 +84,7 @@ async def bench(*, seconds: float, database_url: str | None) -> dict[str, Any]:
 
 async def _ours(folder: Path, seconds: float, database_url: str | None) -> dict[str, Any]:
     settings = load_settings(data_dir=folder, database_url=database_url)
+    sys.setswitchinterval(SWITCH_S)  # as a running hub does
     hub = await build(settings, {"bench": BENCH}, Ambient())
     now = to_ms(hub.ambient.clock.now())
     await hub.store.write(lambda tx: hub.registry.create(tx, CONNECTION, "bench", "Bench", _Settings(), now))

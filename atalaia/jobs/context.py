@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from atalaia.events.log import EventLog, Source
 from atalaia.events.model import Appended, Heard
 from atalaia.jobs import told
 from atalaia.jobs.engine import Engine
-from atalaia.jobs.frames import Frames
+from atalaia.jobs.frames import Frames, write_frames
 from atalaia.jobs.ledger import ASK, SLEEP, Entry, Ledger
 from atalaia.jobs.model import Decision, Direction, Effect, JobFailed, Probe, StepKind
 from atalaia.jobs.rows import Job, change_job, dump, move, read_job, take_hold
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 PROGRESS_EVERY_S = 1.0
 RETRY_S = 1.0
+DEFER_S = 0.1
 LOOK_S = 1.0  # the net below a lost ring
 
 
@@ -70,6 +72,10 @@ class Context:
     _pauses: int = 0
     _told_at: float = -PROGRESS_EVERY_S
     _untold: dict[str, Any] | None = None
+    _deferred: list[Callable[[Connection], object]] = field(
+        default_factory=list[Callable[[Connection], object]]
+    )
+    _flushing: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         house = self.house
@@ -141,15 +147,9 @@ class Context:
 
     async def progress(self, percent: float | None, said: str, **data: Any) -> None:
         self._untold = {"percent": percent, "said": said, **data}
-        if self.ambient.clock.monotonic() - self._told_at >= PROGRESS_EVERY_S:
-            await self.tell_progress()
-
-    async def tell_progress(self) -> None:
-        """Write the newest progress down, if it is not written yet."""
-        untold, self._untold = self._untold, None
-        if untold is None:
+        if self.ambient.clock.monotonic() - self._told_at < PROGRESS_EVERY_S:
             return
-        self._told_at = self.ambient.clock.monotonic()
+        untold = self._take_progress()
         try:
             await self.house.store.write(lambda tx: self._progress(tx, untold))
         except StoreUnavailable as error:
@@ -186,12 +186,60 @@ class Context:
         """Run `work` in a transaction, however long the database is away. Errors: `Abandoned`, its own."""
         while True:
             try:
-                return await self.house.store.write(work)
+                return await self.commit(work)
             except StoreUnavailable as error:
                 log.warning("job.store_unavailable", job=self.job, error=str(error))
                 await self.ambient.clock.sleep(RETRY_S)
             except Fenced as error:
                 raise Abandoned(str(error)) from error
+
+    async def commit(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction with what was deferred, the newest progress, and the frames before.
+
+        Errors: `StoreUnavailable`, `Fenced`, its own; then all of that waits on.
+        """
+        untold = self._take_progress()
+        if untold is not None:
+            self._deferred.append(lambda tx: self._progress(tx, untold))
+        deferred, self._deferred = self._deferred, []
+        rows = self.frames.take()
+
+        def all_of_it(tx: Connection) -> T:
+            for one in deferred:
+                one(tx)
+            write_frames(tx, rows)
+            return work(tx)
+
+        try:
+            return await self.house.store.write(all_of_it)
+        except BaseException:
+            self._deferred = deferred + self._deferred
+            self.frames.give_back(rows)
+            raise
+
+    def defer(self, work: Callable[[Connection], object]) -> None:
+        """Have `work` done with the next commit, or in a moment: for what may be lost without harm."""
+        self._deferred.append(work)
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush_soon())
+
+    async def _flush_soon(self) -> None:
+        await asyncio.sleep(DEFER_S)  # real time: it is how soon people see it, no behaviour
+        if self._deferred:
+            with contextlib.suppress(StoreUnavailable, Fenced):  # what follows will say so
+                await self.commit(lambda _: None)
+
+    async def settle(self) -> None:
+        """Write what was deferred, if that is possible."""
+        with contextlib.suppress(Exception):  # what follows will say so
+            await self.commit(lambda _: None)
+
+    async def close(self) -> None:
+        """Keep the last frames; nothing else is written any more."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+        self.frames.close()
+        await self.frames.flush()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Read, however long the database is away."""
@@ -275,7 +323,15 @@ class Context:
         if job.state is State.WAITING:
             close_question(tx, self.ambient, job, None)
 
-    def _progress(self, tx: Connection, untold: dict[str, Any]) -> None:
+    def _take_progress(self) -> dict[str, Any] | None:
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            self._told_at = self.ambient.clock.monotonic()
+        return untold
+
+    def _progress(self, tx: Connection, untold: Mapping[str, Any] | None) -> None:
+        if untold is None:
+            return
         job = self.hold(tx)
         change_job(tx, self.job, self.now_ms(), progress=dump(untold))
         said = {"percent": untold["percent"], "said": untold["said"]}

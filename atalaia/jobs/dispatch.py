@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -70,7 +70,8 @@ def claim(tx: Connection, ambient: Ambient, kinds: Mapping[str, JobKind], taker:
         if not _lock(tx, job, kind, now):
             continue
         running[job.connection, job.kind] += 1
-        taken.append(_start(tx, ambient, job, taker, now))
+        taken.append(_start(tx, job, taker, now))
+    told.tell_all(tx, ambient, [(job, "job.started", _started(job)) for job in taken])
     return taken
 
 
@@ -90,7 +91,7 @@ def take_over(
     change_job(tx, identity, to_ms(ambient.clock.now()), executor=worker, epoch=job.epoch + 1)
     after = read_job(tx, identity)
     assert after is not None
-    told.tell(tx, ambient, after, "job.started", attempt=after.attempt, epoch=after.epoch, worker=worker)
+    told.tell(tx, ambient, after, "job.started", **_started(after))
     return after
 
 
@@ -100,15 +101,17 @@ def lives(tx: Connection, worker: str) -> bool:
     return tx.execute(query).first() is not None
 
 
-def _start(tx: Connection, ambient: Ambient, job: Job, taker: Taker, now: int) -> Job:
-    move(
-        tx, job, Got.CLAIM, now, epoch=job.epoch + 1, executor=taker.name, lease_ms=taker.lease_ms,
-        started_ms=job.started_ms or now, reason="", said="",
-    )  # fmt: skip
-    after = read_job(tx, job.id)
-    assert after is not None
-    told.tell(tx, ambient, after, "job.started", attempt=after.attempt, epoch=after.epoch, worker=taker.name)
-    return after
+def _start(tx: Connection, job: Job, taker: Taker, now: int) -> Job:
+    change: dict[str, Any] = {
+        "epoch": job.epoch + 1, "executor": taker.name, "lease_ms": taker.lease_ms,
+        "started_ms": job.started_ms or now, "reason": "", "said": "",
+    }  # fmt: skip
+    move(tx, job, Got.CLAIM, now, **change)
+    return replace(job, state=State.RUNNING, changed_ms=now, **change)
+
+
+def _started(job: Job) -> dict[str, Any]:
+    return {"attempt": job.attempt, "epoch": job.epoch, "worker": job.executor}
 
 
 def _due(tx: Connection, kinds: Mapping[str, JobKind], taker: Taker, now: int) -> Iterator[Job]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
@@ -46,19 +46,28 @@ class Frames:
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush_soon())
 
-    async def flush(self) -> None:
-        """Write what waits; what cannot be written now waits on."""
-        if not self._waiting:
-            return
+    def take(self) -> list[dict[str, Any]]:
+        """Answer the rows that wait, for `write_frames`; what then is not written is given to `give_back`."""
         rows, self._waiting = self._waiting, []
-        if self._dropped:
+        if self._dropped and rows:
             note = f"{self._dropped} frames were not kept: they came faster than they could be written."
             rows.append({**rows[-1], "surface": "note", "text": note})
             self._dropped = 0
+        return rows
+
+    def give_back(self, rows: list[dict[str, Any]]) -> None:
+        """Let rows that were taken wait on."""
+        self._waiting = rows + self._waiting
+
+    async def flush(self) -> None:
+        """Write what waits; what cannot be written now waits on."""
+        rows = self.take()
+        if not rows:
+            return
         try:
-            await self._store.write(lambda tx: tx.execute(insert(job_frames), rows))
+            await self._store.write(lambda tx: write_frames(tx, rows))
         except StoreUnavailable:
-            self._waiting = rows + self._waiting
+            self.give_back(rows)
 
     def close(self) -> None:
         """Stop the flushing in the background."""
@@ -69,3 +78,9 @@ class Frames:
         while self._waiting:
             await self._ambient.clock.sleep(FLUSH_S)
             await self.flush()
+
+
+def write_frames(tx: Connection, rows: list[dict[str, Any]]) -> None:
+    """Write rows that `Frames.take` answered."""
+    if rows:
+        tx.execute(insert(job_frames), rows)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
@@ -20,6 +21,7 @@ from atalaia.jobs.model import StepKind
 from atalaia.jobs.rows import Job, change_job, dump, move, take_hold
 from atalaia.jobs.state import Found, Got, State, StepState, Todo, meet
 from atalaia.jobs.submit import CANCEL_REQUESTED
+from atalaia.store.bulk import run
 from atalaia.store.job_tables import job_steps
 from atalaia.store.leases import Lease, check
 
@@ -68,15 +70,15 @@ class Ledger:
         now = self._now()
         if found is not None and found.state is StepState.STARTED:
             again = {"epoch": job.epoch, "began_ms": now, "sent_ms": None, "evidence": ""}
-            tx.execute(update(job_steps).where(*self._mine(name, found.round)).values(again))
+            self._put(tx, found, again)
             entry = found
         else:
             entry = self._insert(tx, name, found.round + 1 if found else 1, kind.value, now)
         return todo, entry
 
-    def unwritten(self, name: str) -> Entry:
-        """Answer the entry of a reading step that is written down when it lasts, or with its answer."""
-        return Entry(name, 1, StepKind.READ, StepState.STARTED, None, {}, None, {}, self._now())
+    def unwritten(self, name: str, kind: StepKind) -> Entry:
+        """Answer the entry of a step that is written down when it lasts, sends, or is answered."""
+        return Entry(name, 1, kind, StepState.STARTED, None, {}, None, {}, self._now())
 
     def begun(self, tx: Connection, entry: Entry) -> None:
         """Write such an entry down, if it is not yet."""
@@ -93,23 +95,25 @@ class Ledger:
                 check(tx, lease.name, lease.epoch)
             except Fenced as error:
                 raise LockLost(f"A lock was lost before anything was sent: {error}") from error
-        change = {"sent_ms": self._now(), "evidence": dump(dict(evidence))}
-        self._ensure(tx, entry)
-        tx.execute(update(job_steps).where(*self._mine(entry.name, entry.round)).values(change))
+        self._put(tx, entry, {"sent_ms": self._now(), "evidence": dump(dict(evidence))})
 
-    def done(self, tx: Connection, entry: Entry, result: Any) -> dict[str, Any]:
-        """Write down a step's answer; answer an error when the job was called off meanwhile, else {}."""
+    def done(self, tx: Connection, entry: Entry, result: str) -> dict[str, Any]:
+        """Write down a step's answer (JSON); answer an error when the job was called off meanwhile, else {}.
+
+        A repeat, after a commit whose end nobody saw, is harmless.
+        """
         job = self._hold(tx)
         now = self._now()
         error: dict[str, Any] = {}
-        if job.reason == CANCEL_REQUESTED:
+        if job.reason == CANCEL_REQUESTED and entry.kind is StepKind.UNSAFE:
             error = {"type": "failed", "reason": "cancelled", "said": job.said, "known": {}}
             change_job(tx, job.id, now, reason="", said="")
         change = {
-            "state": StepState.DONE.value, "result": dump(result), "ended_ms": now,
+            "state": StepState.DONE.value, "result": result, "ended_ms": now,
             "error": dump(error) if error else "",
         }  # fmt: skip
-        self._end(tx, entry, change)
+        if not self._put(tx, entry, change, unless=StepState.DONE):
+            return error
         took_ms = now - entry.began_ms
         told.tell(
             tx, self.ambient, job, "job.step_done", step=entry.name, step_kind=entry.kind.value,
@@ -121,7 +125,7 @@ class Ledger:
         """Write down that a step ended without success, surely."""
         self._hold(tx)
         change = {"state": StepState.FAILED.value, "error": dump(dict(error)), "ended_ms": self._now()}
-        self._end(tx, entry, change)
+        self._put(tx, entry, change)
 
     def doubt(self, tx: Connection, entry: Entry, said: str) -> Entry:
         """Write down that a step may have happened; only a decision goes on. A repeat is harmless."""
@@ -132,7 +136,7 @@ class Ledger:
         if found.state is StepState.STARTED:
             error = dump({"type": "in_doubt", "said": said})
             change = {"state": StepState.IN_DOUBT.value, "error": error, "ended_ms": now}
-            tx.execute(update(job_steps).where(*self._mine(found.name, found.round)).values(change))
+            self._put(tx, found, change)
         if job.state is State.RUNNING and found.state in (StepState.STARTED, StepState.IN_DOUBT):
             move(tx, job, Got.DOUBT, now, reason=f"in_doubt:{entry.name}"[:80], said=said)
             evidence = {**found.evidence, "sent_ms": found.sent_ms}
@@ -165,13 +169,11 @@ class Ledger:
     def waited(self, tx: Connection, entry: Entry) -> None:
         """Write down that a pause is over."""
         self._hold(tx)
-        change = {"state": StepState.DONE.value, "result": "null", "ended_ms": self._now()}
-        tx.execute(update(job_steps).where(*self._mine(entry.name, entry.round)).values(change))
+        self._put(tx, entry, {"state": StepState.DONE.value, "result": "null", "ended_ms": self._now()})
 
     def newest(self, tx: Connection, name: str) -> Entry | None:
         """Answer the newest round of a step."""
-        mine = (job_steps.c.job == self.job, job_steps.c.attempt == self.attempt, job_steps.c.name == name)
-        row = tx.execute(select(job_steps).where(*mine).order_by(job_steps.c.round.desc()).limit(1)).first()
+        row = run(tx, _NEWEST, self.job, self.attempt, name).first()
         return _entry(row) if row else None
 
     def waited_for_people_ms(self, tx: Connection) -> int:
@@ -192,19 +194,11 @@ class Ledger:
     def _now(self) -> int:
         return to_ms(self.ambient.clock.now())
 
-    def _mine(self, name: str, round: int) -> tuple[Any, ...]:
-        c = job_steps.c
-        return (c.job == self.job, c.attempt == self.attempt, c.name == name, c.round == round)
-
     def _insert(
         self, tx: Connection, name: str, round: int, kind: str, now: int, evidence: str = ""
     ) -> Entry:
-        row = {
-            "job": self.job, "attempt": self.attempt, "name": name, "round": round, "kind": kind,
-            "state": StepState.STARTED.value, "epoch": self.epoch, "evidence": evidence, "result": "",
-            "error": "", "began_ms": now, "decided_by": "",
-        }  # fmt: skip
-        tx.execute(insert(job_steps).values(row))
+        row = self._row(name, round, kind, now) | {"evidence": evidence}
+        run(tx, _INSERT, *row.values())
         known = StepKind(kind) if kind in set(StepKind) else StepKind.READ
         told_evidence = orjson.loads(evidence or "{}")
         return Entry(name, round, known, StepState.STARTED, None, told_evidence, None, {}, now)
@@ -213,12 +207,40 @@ class Ledger:
         if self.newest(tx, entry.name) is None:
             self._insert(tx, entry.name, entry.round, entry.kind.value, entry.began_ms)
 
-    def _end(self, tx: Connection, entry: Entry, change: Mapping[str, Any]) -> None:
-        """Write down how a step ended, also one whose beginning was not."""
-        mine = update(job_steps).where(*self._mine(entry.name, entry.round)).values(dict(change))
-        if not tx.execute(mine).rowcount:
-            self._insert(tx, entry.name, entry.round, entry.kind.value, entry.began_ms)
-            tx.execute(mine)
+    def _put(
+        self, tx: Connection, entry: Entry, change: Mapping[str, Any], *, unless: StepState | None = None
+    ) -> bool:
+        """Write down what became of a step, also of one whose beginning was not; answer whether that is new.
+
+        unless: then nothing changes.
+        """
+        row = self._row(entry.name, entry.round, entry.kind.value, entry.began_ms) | dict(change)
+        sql, more = _put_of(tuple(change)), ()
+        if unless is not None:
+            sql, more = f"{sql} where job_steps.state <> ?", (unless.value,)
+        return bool(run(tx, sql, *row.values(), *more).rowcount)
+
+    def _row(self, name: str, round: int, kind: str, now: int) -> dict[str, Any]:
+        return {
+            "job": self.job, "attempt": self.attempt, "name": name, "round": round, "kind": kind,
+            "state": StepState.STARTED.value, "epoch": self.epoch, "evidence": "", "result": "",
+            "error": "", "began_ms": now, "sent_ms": None, "ended_ms": None, "decided_by": "",
+            "decided_ms": None,
+        }  # fmt: skip
+
+
+_COLUMNS = tuple(column.name for column in job_steps.columns)
+_INSERT = f"insert into job_steps ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_NEWEST = (
+    f"select {', '.join(_COLUMNS)} from job_steps where job = ? and attempt = ? and name = ? "  # noqa: S608
+    "order by round desc limit 1"
+)
+
+
+@lru_cache(maxsize=64)
+def _put_of(changed: tuple[str, ...]) -> str:
+    pairs = ", ".join(f"{name} = excluded.{name}" for name in changed)
+    return f"{_INSERT} on conflict (job, attempt, name, round) do update set {pairs}"
 
 
 def _entry(row: Any) -> Entry:

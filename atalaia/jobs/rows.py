@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection
 
 from atalaia.errors import Fenced
 from atalaia.jobs.state import ENDED, Got, State, step
-from atalaia.store.job_tables import job_locks, jobs
+from atalaia.store.bulk import run
+from atalaia.store.job_tables import jobs
 from atalaia.store.store import serialise
 
 
@@ -60,9 +62,25 @@ class Job:
 _JSON = ("params", "asked", "progress")
 
 
+_COLUMNS = tuple(column.name for column in jobs.columns)
+_QUOTED = ", ".join(f'"{name}"' for name in _COLUMNS)  # `by` is a word of SQL
+_READ = f"select {_QUOTED} from jobs where id = ?"  # noqa: S608
+_INSERT = f"insert into jobs ({_QUOTED}) values ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def _update_of(names: tuple[str, ...]) -> str:
+    pairs = ", ".join(f'"{name}" = ?' for name in names)
+    return f"update jobs set {pairs} where id = ?"  # noqa: S608
+
+
 def to_job(row: Any) -> Job:
     """Read a row of `jobs`, all columns."""
-    values = row._asdict()
+    return to_job_of(row._asdict())
+
+
+def to_job_of(values: dict[str, Any]) -> Job:
+    """Read the columns of `jobs` by name; the dictionary is used up."""
     for name in _JSON:
         values[name] = orjson.loads(values[name] or "{}")
     values["result"] = orjson.loads(values["result"] or "null")
@@ -72,8 +90,9 @@ def to_job(row: Any) -> Job:
 
 def read_job(tx: Connection, identity: str, *, lock: bool = False) -> Job | None:
     """Answer a job. lock: hold its row until this transaction ends, so that nobody changes it meanwhile."""
-    query = select(jobs).where(jobs.c.id == identity)
-    row = tx.execute(query.with_for_update() if lock else query).first()
+    # Raw, as all that a job's every step does: SQLAlchemy's words cost more than what they ask for.
+    held = " for update" if lock and tx.dialect.name == "postgresql" else ""
+    row = run(tx, _READ + held, identity).first()
     return to_job(row) if row else None
 
 
@@ -107,12 +126,20 @@ def move(tx: Connection, job: Job, got: Got, now_ms: int, **change: Any) -> bool
 
 def change_job(tx: Connection, identity: str, now_ms: int, **change: Any) -> None:
     """Change columns of a job."""
-    tx.execute(update(jobs).where(jobs.c.id == identity).values(changed_ms=now_ms, **change))
+    change["changed_ms"] = now_ms
+    run(tx, _update_of(tuple(change)), *change.values(), identity)
+
+
+def insert_job(tx: Connection, row: dict[str, Any]) -> Job:
+    """Write a new job down; `row` has every column but those that are empty at first. Answer it."""
+    values = dict.fromkeys(_COLUMNS) | row
+    run(tx, _INSERT, *values.values())
+    return to_job_of(values)
 
 
 def free_locks(tx: Connection, identity: str) -> None:
     """Give back the locks of a job."""
-    tx.execute(job_locks.delete().where(job_locks.c.job == identity))
+    run(tx, "delete from job_locks where job = ?", identity)
 
 
 def dump(value: Any) -> str:

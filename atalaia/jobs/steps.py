@@ -15,7 +15,7 @@ from atalaia.errors import Fenced, Refused, Rejected, StoreUnavailable, Unavaila
 from atalaia.jobs import outcome
 from atalaia.jobs.ledger import Entry, LockLost
 from atalaia.jobs.model import CannotTell, DidNotHappen, Effect, Happened, Probe, StepKind, Verdict
-from atalaia.jobs.rows import read_job
+from atalaia.jobs.rows import dump, read_job
 from atalaia.jobs.state import State, StepState, Todo
 from atalaia.jobs.submit import settle
 from atalaia.jobs.waiting import Abandoned, first_of
@@ -48,11 +48,10 @@ class _Sending:
                 "sending() was called twice in one step; each changing frame is a step of its own"
             )
         context, clock = self._context, self._context.ambient.clock
-        await context.frames.flush()
         while True:
             began = clock.monotonic()
             try:
-                await context.house.store.write(
+                await context.commit(
                     lambda tx: context.ledger.sending(tx, self._entry, evidence, context.sections)
                 )
             except StoreUnavailable as error:
@@ -89,8 +88,10 @@ class Running(Generic[T]):
     async def _once(self) -> dict[str, Any]:
         """Answer {"ok": …} or {"error": …}, as the ledger has it or will have it."""
         context = self.context
-        if context.fresh and self.kind is StepKind.READ:
-            return await self._read()
+        if self._is_new():
+            ended = await self._first()
+            if ended is not None:
+                return ended
         while True:
             todo, entry = await context.write(lambda tx: context.ledger.begin(tx, self.name, self.kind))
             match todo:
@@ -109,17 +110,24 @@ class Running(Generic[T]):
                     if ended is not None:
                         return ended
 
-    async def _read(self) -> dict[str, Any]:
-        """Run a step that may be repeated and is not in the ledger; it is written down when it lasts."""
+    def _is_new(self) -> bool:
+        """Answer whether the ledger surely knows nothing of this step, and its beginning need not be in it.
+
+        An unsafe step is written down as it sends. An idempotent one is first, for that asks whether the job
+        is still ours: it says nothing before its effect leaves.
+        """
+        first = self.context.taken.attempt == 1  # a retry is given what unsafe steps answered
+        return self.context.fresh and (self.kind is StepKind.READ or (self.kind is StepKind.UNSAFE and first))
+
+    async def _first(self) -> dict[str, Any] | None:
+        """Run a step that is not in the ledger; when it lasts it is written down, so that people see it."""
         context = self.context
-        entry = context.ledger.unwritten(self.name)
+        entry = context.ledger.unwritten(self.name, self.kind)
         showing = asyncio.create_task(self._show(entry))
         try:
-            ended = await self._run(entry)
+            return await self._run(entry)
         finally:
             showing.cancel()
-        assert ended is not None  # nothing that is only read comes to be in doubt
-        return ended
 
     async def _show(self, entry: Entry) -> None:
         await self.context.ambient.clock.sleep(SHOWN_AFTER_S)
@@ -135,7 +143,6 @@ class Running(Generic[T]):
         except Fenced as error:
             raise Abandoned(str(error)) from error
         except Exception as error:
-            await context.frames.flush()
             certain = isinstance(error, Rejected | Refused) or self.kind is not StepKind.UNSAFE
             if effect.sent and not certain:
                 log.warning("job.in_doubt", job=context.job, step=self.name, error=str(error))
@@ -147,9 +154,12 @@ class Running(Generic[T]):
             await context.write(lambda tx: context.ledger.failed(tx, entry, told))
             self.error = error
             return {"error": told}
-        await context.frames.flush()
-        await context.tell_progress()
-        called_off = await context.write(lambda tx: context.ledger.done(tx, entry, result))
+        answer = dump(result)
+        if self.kind is StepKind.READ:
+            # Who dies before it is written reads again; what follows is written together with it.
+            context.defer(lambda tx: context.ledger.done(tx, entry, answer))
+            return {"ok": result}
+        called_off = await context.write(lambda tx: context.ledger.done(tx, entry, answer))
         return {"error": called_off} if called_off else {"ok": result}
 
     async def _work(self, effect: _Sending) -> T:

@@ -16,7 +16,7 @@ from atalaia.clock import to_ms
 from atalaia.errors import AtalaiaError, ConfigError
 from atalaia.jobs import told
 from atalaia.jobs.model import JobKind, Planned, StepKind
-from atalaia.jobs.rows import Job, change_job, dump, move, read_job, to_job
+from atalaia.jobs.rows import Job, change_job, dump, insert_job, move, read_job, to_job
 from atalaia.jobs.state import CHOICES, Got, State, StepState
 from atalaia.redact import Redactor
 from atalaia.store.job_tables import job_steps, jobs
@@ -125,8 +125,7 @@ class Orders:
             "reason": "", "said": "", "asked": "", "progress": "", "result": "", "by": order.by[:120],
             "created_ms": now, "changed_ms": now,
         }  # fmt: skip
-        tx.execute(insert(jobs).values(row))
-        job = _must(tx, identity)
+        job = insert_job(tx, row)
         shown = self.redactor.value(params)
         told.tell(tx, self.ambient, job, "job.queued", step=job.step, params=shown, by=job.by)
         return job

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
 from atalaia.clock import rfc3339, to_ms
-from atalaia.events.log import append_facts
+from atalaia.events.log import EncodedFact, append_facts, append_facts_of, encode
 from atalaia.events.model import Fact
 from atalaia.jobs.rows import Job
 from atalaia.store.bell import JOBS
@@ -21,11 +22,19 @@ _SILENT = frozenset({"job.started", "job.step_done", "job.progressed", "job.aske
 
 def tell(tx: Connection, ambient: Ambient, job: Job, type: str, **data: Any) -> None:
     """State a fact about a job in the transaction that makes it true, and wake whom it may concern."""
+    tell_all(tx, ambient, [(job, type, data)])
+
+
+def tell_all(tx: Connection, ambient: Ambient, told: Sequence[tuple[Job, str, Mapping[str, Any]]]) -> None:
+    """State facts, given as (job, type, data), in this order; together they cost as much as one."""
     now = to_ms(ambient.clock.now())
-    about = {"kind": job.kind, "connection": job.connection, "root": job.root, **data}
-    append_facts(tx, ambient, PRODUCER, [Fact(type, job.id, now, about)], connection=job.connection)
-    if type not in _SILENT:
-        ring_after(tx, JOBS)
+    facts: list[tuple[str, EncodedFact]] = []
+    for job, type, data in told:
+        about = {"kind": job.kind, "connection": job.connection, "root": job.root, **data}
+        facts.append((job.connection, encode(Fact(type, job.id, now, about))))
+        if type not in _SILENT:
+            ring_after(tx, JOBS)
+    append_facts_of(tx, ambient, PRODUCER, facts)
 
 
 def ring(tx: Connection) -> None:

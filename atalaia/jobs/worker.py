@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy import Connection, select
 
 from atalaia.clock import to_ms
 from atalaia.connections.registry import Registry
-from atalaia.errors import ConfigError, Fenced, StoreUnavailable
-from atalaia.jobs import told
-from atalaia.jobs.context import Context, House
-from atalaia.jobs.dispatch import Taker, claim, lives, take_over, waits
+from atalaia.errors import StoreUnavailable
+from atalaia.jobs.context import House
+from atalaia.jobs.dispatch import Taker, claim, lives, waits
 from atalaia.jobs.engine import RECOVERIES_MAX, Standing
 from atalaia.jobs.kinds import Kinds
-from atalaia.jobs.model import JobFailed, JobKind
-from atalaia.jobs.outcome import reason_of
+from atalaia.jobs.model import JobKind
 from atalaia.jobs.rescue import (
     alive,
-    doubt_unanswered,
     gets_on,
     give_back_expired,
     give_up,
@@ -33,9 +27,9 @@ from atalaia.jobs.rescue import (
     orphans,
     take_anew,
 )
-from atalaia.jobs.rows import Job, dump, move, read_job, take_hold
-from atalaia.jobs.state import ENDED, LIVING, Got, State
-from atalaia.jobs.waiting import Abandoned
+from atalaia.jobs.rows import Job
+from atalaia.jobs.running import Run, Runs, settings_of
+from atalaia.jobs.state import LIVING, State
 from atalaia.store.bell import JOBS
 from atalaia.store.job_tables import jobs
 from atalaia.store.leases import Lease
@@ -52,20 +46,13 @@ LYING_S = 5.0
 KEEP_S = 86_400.0
 
 
-@dataclass
-class _Run:
-    task: asyncio.Task[None]
-    epoch: int
-
-
 class Jobs:
     """One per worker. `run` works until cancelled; what runs then is resumed by the next worker or start."""
 
     def __init__(self, house: House, kinds: Mapping[str, JobKind], registry: Registry, worker: str) -> None:
         self.house = house
-        self.running: dict[str, _Run] = {}
+        self.runs = Runs(house, kinds, registry, worker)
         self._kinds = kinds
-        self._claimed: dict[str, Job] = {}  # claimed by us, and not begun yet
         self._registry = registry
         self._worker = worker
         self._rescuer: asyncio.Task[None] | None = None
@@ -94,10 +81,20 @@ class Jobs:
                 log.exception("jobs.defect")
             await bell.wait(JOBS, rung, at_most_s=POLL_S)
 
+    @property
+    def running(self) -> Mapping[str, Run]:
+        """The jobs that run here, by id."""
+        return self.runs.running
+
+    async def execute(self, identity: str, attempt: int) -> None:
+        """Run a job, or stand for one that runs; the engine calls this within a workflow."""
+        await self.runs.execute(identity, attempt)
+
     async def close(self) -> None:
         """Stop running jobs; nothing is handed back, for the rows say whose they are."""
         self._closing = True
         self._lost("")
+        await self.runs.close()
         await self.house.engine.close()
 
     async def forget_old(self) -> None:
@@ -115,27 +112,44 @@ class Jobs:
             if not await house.store.read(self._is_wanted):
                 return
             await house.engine.launch()
-        await self._end_called_off()
         await self._begin_what_lies(now)
-        if not await house.store.read(lambda tx: waits(tx, now)):
-            return
+        epochs, due = await house.store.read(lambda tx: self._read(tx, now))
+        self.runs.end_called_off(epochs)
+        if due:
+            for job, settings in await house.store.write(self._claim):
+                self.runs.begin(job, settings)
+        self.runs.tell_engine()
+
+    def _read(self, tx: Connection, now_ms: int) -> tuple[dict[str, int], bool]:
+        """Answer the epochs of what runs here, and whether anything may be due."""
+        epochs: dict[str, int] = {}
+        if self.running:
+            query = select(jobs.c.id, jobs.c.epoch).where(jobs.c.id.in_(list(self.running)))
+            epochs = {row.id: row.epoch for row in tx.execute(query)}
+        return epochs, waits(tx, now_ms)
+
+    def _claim(self, tx: Connection) -> list[tuple[Job, Any]]:
+        """Take what is due, with the settings of its connections."""
         taker = Taker(self._worker, ROOM - len(self.running))
-        for job in await house.store.write(lambda tx: claim(tx, house.ambient, self._kinds, taker)):
-            self._claimed[job.id] = job
-            await house.engine.start(job.workflow, job.id, job.attempt)
+        taken = claim(tx, self.house.ambient, self._kinds, taker)
+        settings = {of: settings_of(tx, self._registry, of) for of in {job.connection for job in taken}}
+        return [(job, settings[job.connection]) for job in taken]
 
     async def _begin_what_lies(self, now_ms: int) -> None:
-        """Now and then, begin jobs that are ours by their rows and that nothing runs: a start failed."""
+        """Now and then, begin jobs that are ours by their rows and that nothing runs, after a defect."""
         clock, store = self.house.ambient.clock, self.house.store
         if clock.monotonic() < self._look_again_at:
             return
         self._look_again_at = clock.monotonic() + LYING_S
+
+        def take(tx: Connection, job: Job) -> tuple[Job | None, Any]:
+            return take_anew(tx, job, self._worker, now_ms), settings_of(tx, self._registry, job.connection)
+
         for job in await store.read(lambda tx: left_lying(tx, self._worker, self.running, now_ms)):
-            self._claimed.pop(job.id, None)
-            anew = await store.write(lambda tx, job=job: take_anew(tx, job, self._worker, now_ms))
+            anew, settings = await store.write(lambda tx, job=job: take(tx, job))
             if anew is not None:
                 log.warning("job.started_again", job=job.id, epoch=anew.epoch)
-                await self.house.engine.start(f"{anew.workflow}.{anew.epoch}", anew.id, anew.attempt)
+                self.runs.begin(anew, settings, fresh=False)
 
     def _is_wanted(self, tx: Connection) -> bool:
         """Answer whether the engine is worth its memory: a job is open, or a connection could have some."""
@@ -155,140 +169,6 @@ class Jobs:
             connections.c.desired == "on",
         )
         return tx.execute(query.limit(1)).first() is not None
-
-    # One job.
-
-    async def execute(self, identity: str, attempt: int) -> None:
-        """Run a job's code; the engine calls this within a workflow.
-
-        Returns when the job has ended. Is cancelled when this worker may not go on: then the workflow stays.
-        """
-        anew = identity in self.running
-        claimed = self._claimed.pop(identity, None)
-        fresh = claimed is not None and claimed.attempt == attempt and not anew
-        taken = claimed if fresh else await self._take(identity, attempt, anew=anew)
-        if taken is None:
-            return
-        if anew:
-            self.running[identity].task.cancel()
-        task = asyncio.create_task(self._live(taken, fresh=fresh), name=f"job {identity}")
-        run = self.running[identity] = _Run(task, taken.epoch)
-        try:
-            await asyncio.wait({task})
-            if task.cancelled() or task.exception() is not None:
-                await self._explain(taken, task)
-        finally:
-            if self.running.get(identity) is run:
-                del self.running[identity]
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-
-    async def _take(self, identity: str, attempt: int, *, anew: bool) -> Job | None:
-        house = self.house
-        while True:
-            try:
-                return await house.store.write(
-                    lambda tx: take_over(tx, house.ambient, identity, attempt, self._worker, anew=anew)
-                )
-            except StoreUnavailable as error:
-                log.warning("jobs.store_unavailable", error=str(error))
-                await house.ambient.clock.sleep(POLL_S)
-
-    async def _explain(self, taken: Job, task: asyncio.Task[None]) -> None:
-        """A run ended without ending its job: say why, and let the workflow stand or end accordingly."""
-        if not task.cancelled():
-            log.error("job.defect", job=taken.id, exc_info=task.exception())
-            raise asyncio.CancelledError
-        job = await self.house.store.read(lambda tx: read_job(tx, taken.id))
-        if job is None or job.state in ENDED:
-            return  # called off
-        if job.epoch == taken.epoch and job.executor == self._worker:
-            # Its code cancelled itself, by a timeout that it does not catch for instance.
-            error = JobFailed("defect", "There is a defect in this job's code (it cancelled itself).")
-            with contextlib.suppress(Fenced):
-                await self.house.store.write(lambda tx: self._fail(tx, taken, error))
-            return
-        raise Abandoned("another worker runs it now")
-
-    async def _live(self, taken: Job, *, fresh: bool) -> None:
-        """Run the job's code and write down how it ended."""
-        kind = self._kinds.get(taken.kind)
-        context: Context | None = None
-        try:
-            if kind is None:
-                raise JobFailed("unknown_kind", f"This version does not know the kind {taken.kind}.")
-            deadline_ms = (taken.started_ms or 0) + int(kind.seconds_max * 1000)
-            settings = await self._settings(taken)
-            context = Context(self.house, taken, settings, deadline_ms, kind.seconds_max, fresh)
-            if not fresh:
-                await context.count_people_out()
-            result = await kind.run(context, _params(kind, taken))
-            await context.tell_progress()
-            await context.write(lambda tx: self._finish(tx, taken, dict(result)))
-        except Exception as error:
-            reason = reason_of(error)[0]
-            if reason == "defect":
-                log.exception("job.defect", job=taken.id, kind=taken.kind)
-            await self._write(taken, error)
-        finally:
-            if context is not None:
-                context.frames.close()
-                await context.frames.flush()
-
-    async def _write(self, taken: Job, error: Exception) -> None:
-        while True:
-            try:
-                await self.house.store.write(lambda tx: self._fail(tx, taken, error))
-                return
-            except StoreUnavailable:
-                await self.house.ambient.clock.sleep(POLL_S)
-            except Fenced as fenced:
-                raise Abandoned(str(fenced)) from fenced
-
-    async def _settings(self, taken: Job) -> Any:
-        try:
-            configured = await self.house.store.read(lambda tx: self._registry.get(tx, taken.connection))
-        except ConfigError as error:
-            raise JobFailed("config", str(error)) from error
-        if configured is None:
-            raise JobFailed("no_connection", "Its connection was deleted.")
-        return configured.settings
-
-    def _finish(self, tx: Connection, taken: Job, result: dict[str, Any]) -> None:
-        job = take_hold(tx, taken.id, taken.epoch)
-        now = to_ms(self.house.ambient.clock.now())
-        move(tx, job, Got.FINISH, now, result=dump(result), reason="", said="")
-        shown = self.house.redactor.value(result)
-        took_ms = now - (job.started_ms or now)
-        told.tell(tx, self.house.ambient, job, "job.done", result=shown, took_ms=took_ms)
-
-    def _fail(self, tx: Connection, taken: Job, error: Exception) -> None:
-        job = take_hold(tx, taken.id, taken.epoch)
-        now = to_ms(self.house.ambient.clock.now())
-        reason, said, known = reason_of(error)
-        if doubt_unanswered(tx, self.house.ambient, job, f"Its code ended while it was on its way. {said}"):
-            return
-        if reason == "cancelled":
-            move(tx, job, Got.CANCEL, now, reason=reason, said=said)
-            told.tell(
-                tx, self.house.ambient, job, "job.cancelled", reason=said, by=str(known.get("by") or "")
-            )
-            return
-        move(tx, job, Got.FAIL, now, reason=reason[:80], said=said, result=dump(known))
-        shown = self.house.redactor.value(known)
-        told.tell(tx, self.house.ambient, job, "job.failed", reason=reason, said=said, known=shown)
-
-    async def _end_called_off(self) -> None:
-        """End the runs of jobs that ended, or that another worker runs."""
-        if not self.running:
-            return
-        ids = list(self.running)
-        query = select(jobs.c.id, jobs.c.state, jobs.c.epoch).where(jobs.c.id.in_(ids))
-        for row in await self.house.store.read(lambda tx: list(tx.execute(query))):
-            run = self.running.get(row.id)
-            if run is not None and row.epoch != run.epoch:
-                run.task.cancel()
 
     # Rescuing.
 
@@ -331,12 +211,12 @@ class Jobs:
             match standing[job.workflow]:
                 case Standing.RUNNING:
                     pass  # some worker has it, or will in a moment
-                case Standing.MISSING:
-                    await engine.start(job.workflow, job.id, job.attempt)
-                case Standing.GAVE_UP if await self._kept_dying(job):
+                case Standing.MISSING | Standing.GAVE_UP if await self._kept_dying(job):
                     await self.house.store.write(lambda tx, job=job: give_up(tx, self.house.ambient, job))
                 case Standing.GAVE_UP if job.state is State.IN_DOUBT and job.executor is None:
                     pass  # until a person decides, nothing is tried that killed so often
+                case Standing.MISSING:
+                    await engine.start(job.workflow, job.id, job.attempt)
                 case Standing.ENDED | Standing.GAVE_UP:
                     # Under a name of its own; the ledger gives it what was answered.
                     await engine.start(f"{job.workflow}.{job.epoch}", job.id, job.attempt)
@@ -346,14 +226,6 @@ class Jobs:
         if job.state is not State.RUNNING or job.executor is None:
             return False
         return not await self.house.store.read(lambda tx: gets_on(tx, job, RECOVERIES_MAX))
-
-
-def _params(kind: JobKind, taken: Job) -> Any:
-    try:
-        return kind.params.model_validate(taken.params)
-    except ValidationError as error:
-        wrong = ", ".join(".".join(str(part) for part in one["loc"]) for one in error.errors())
-        raise JobFailed("params", f"What was asked does not fit this version any more ({wrong}).") from error
 
 
 def _could_be(tx: Connection, connectors: Iterable[str]) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 
-from sqlalchemy import update
+from sqlalchemy import create_engine, make_url, text, update
 
 from atalaia.jobs.dispatch import Taker, claim
-from atalaia.jobs.engine import RECOVERIES_MAX
+from atalaia.jobs.engine import RECOVERIES_MAX, Standing
 from atalaia.jobs.rescue import give_up
 from atalaia.jobs.rows import Job
 from atalaia.store.job_tables import jobs
@@ -29,22 +32,77 @@ async def test_a_job_that_was_claimed_and_never_started_is_started(yard: Yard):
     assert (await yard.comes_to(job, "done")).epoch == 2
 
 
-async def test_a_job_whose_start_failed_is_started_again(yard: Yard):
+async def test_a_job_whose_run_was_lost_by_a_defect_is_begun_again(yard: Yard):
+    yard.upstream.away = True
     await yard.start()
-    start, failures = yard.engine.start, 0
-
-    async def fails_first(workflow: str, job: str, attempt: int) -> None:
-        nonlocal failures
-        failures += 1
-        if failures == 1:
-            raise OSError("the engine's file is locked")
-        await start(workflow, job, attempt)
-
-    yard.engine.start = fails_first
     job = await yard.submit()
+    await yard.until(lambda: yard.upstream.asked, "it has begun")
+    run = yard.jobs.running[job.id]
+    assert run.attending is not None
+    run.attending.cancel()
+    await yard.until(lambda: not yard.jobs.running, "nothing runs it")
+    yard.upstream.away = False
     done = await yard.comes_to(job, "done", passing_s=1)
 
     assert (done.epoch, yard.upstream.done) == (2, {job.trace: 1})
+
+
+async def test_jobs_run_while_the_engines_own_file_is_locked_by_others(yard: Yard):
+    await yard.start()
+    await yard.comes_to(await yard.submit(), "done")  # the engine is there
+    with locked(yard):
+        made = [await yard.submit(resource=str(n)) for n in range(5)]
+        for job in made:
+            await yard.comes_to(job, "done")
+
+    assert all(yard.upstream.done[job.trace] == 1 for job in made)
+
+
+async def test_the_engine_hears_of_jobs_that_last_and_of_no_others(yard: Yard):
+    yard.lasting_s = 1.0
+    await yard.start()
+    short = await yard.submit()
+    await yard.comes_to(short, "done")
+    lasting = await yard.submit("careful")  # it sleeps for a minute
+
+    async def is_known() -> bool:
+        standing = await yard.engine.standing([short.workflow, lasting.workflow])
+        return standing == {short.workflow: Standing.MISSING, lasting.workflow: Standing.RUNNING}
+
+    await yard.until(is_known, "it is known", passing_s=0.5)
+
+
+async def test_a_job_that_kills_its_worker_before_the_engine_hears_of_it_is_failed_too(yard: Yard):
+    yard.lasting_s = 3600.0
+    yard.upstream.away = True
+    await yard.start()
+    job = await yard.submit()
+    await yard.until(lambda: yard.upstream.asked, "it has begun")
+    for _ in range(RECOVERIES_MAX + 2):
+        await yard.stop()
+        await yard.start()
+        await yard.engine.launch()
+        await yard.engine.forget([job.workflow])
+        await yard.until(lambda: runs_or_ends(yard, job), "it runs again", known=lambda: yard.job(job))
+
+    assert (await yard.comes_to(job, "failed")).reason == "kept_dying"
+
+
+@contextmanager
+def locked(yard: Yard) -> Generator[None]:
+    """Hold what the engine writes first: its file, or on PostgreSQL its table of workflows."""
+    url, folder = yard.where
+    if not url:
+        with closing(sqlite3.connect(folder / "jobs.db", isolation_level=None)) as raw:
+            raw.execute("begin immediate")
+            yield
+            raw.execute("rollback")
+        return
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as tx:
+        tx.execute(text("lock table dbos.workflow_status in exclusive mode"))
+        yield
+    engine.dispose()
 
 
 async def test_a_worker_that_others_hold_for_dead_takes_nothing(yard: Yard):

@@ -47,7 +47,8 @@ class Yard:
         self.registry = Registry({"toy": ToySettings}, Plain())
         self.log = EventLog(store, self.ambient, Policies({}, {}))
         self.worker = ""
-        self._where = (database_url, folder)
+        self.lasting_s = 0.0  # the engine is told of every job, as of those that last
+        self.where = (database_url, folder)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -60,9 +61,10 @@ class Yard:
         self.worker = self.ambient.ids.new()
         self.ownership = Ownership(self.store, self.ambient, self.worker)
         await self.ownership.beat()
-        self.engine = DbosEngine(*self._where, self.worker, lambda job, n: self.jobs.execute(job, n))
+        self.engine = DbosEngine(*self.where, self.worker, lambda job, n: self.jobs.execute(job, n))
         house = House(self.store, self.log, self.ambient, self.orders, Redactor(), self.engine)
         self.jobs = Jobs(house, self.kinds, self.registry, self.worker)
+        self.jobs.runs.lasting_s = self.lasting_s
         self._tasks = [asyncio.create_task(self.jobs.run())]
 
     async def stop(self) -> None:
