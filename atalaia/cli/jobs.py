@@ -142,6 +142,10 @@ def show(
     ]  # fmt: skip
     columns = ["step", "kind", "attempt", "state", "began", "sent", "decided by", "evidence"]
     print_table(columns, lines, "No step has begun.")
+    for one in told["steps"]:
+        if one["state"] == "in_doubt" and one["result"] is not None:
+            supposed = json.dumps(one["result"], ensure_ascii=False)
+            say(f"If “{one['name']}” happened, it answered as far as is known: {supposed}")
     for one in told["frames"]:
         say(f"{one['at_at']} {one['direction']:>8} {one['surface']}  {one['text']}")
     if len(told["pipeline"]) > 1:
@@ -226,17 +230,27 @@ def decide(
     job: Identity,
     choice: Annotated[str, typer.Argument(help="happened, again, or cancel.")],
     step: Annotated[str, typer.Option(help="The step; needed by nobody, checked when given.")] = "",
-    result: Annotated[str, typer.Option(help="happened: what the step would have answered, as JSON.")] = "",
+    result: Annotated[
+        str, typer.Option(help="happened: what the step would have answered, or a part of that, as JSON.")
+    ] = "",
+    evidence: Annotated[
+        list[str] | None,
+        typer.Option(help="What was seen upstream, NAME=VALUE, e.g. process_id=10422606; may be repeated."),
+    ] = None,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
-    """Decide about a step in doubt: it happened; it did not, run it again; or call the job off."""
+    """Decide about a step in doubt: it happened; it did not, run it again; or call the job off.
+
+    What the step would have answered, as far as that is known, is its result in bin/atalaia jobs show.
+    """
     known = _json(result, "--result") if result else None
+    seen = dict(_pair(one) for one in evidence or [])
     _change(
         settings,
         job,
         lambda o, tx, id: o.decide(
-            tx, id, choice, by=BY_NAME, step=step or None, result=known, reason=reason
+            tx, id, choice, by=BY_NAME, step=step or None, result=known, evidence=seen, reason=reason
         ),
         as_json,
     )
@@ -254,6 +268,13 @@ def answer(
     """Answer what a waiting job asks."""
     filled = _json(data, "--data")
     _change(settings, job, lambda o, tx, id: o.answer(tx, id, choice, by=BY_NAME, data=filled), as_json)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        fail(f"--evidence holds “{text}”; write NAME=VALUE, e.g. process_id=10422606.")
+    return name.strip(), value.strip()
 
 
 def _change(

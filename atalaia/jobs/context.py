@@ -21,7 +21,7 @@ from atalaia.jobs import told
 from atalaia.jobs.engine import Engine
 from atalaia.jobs.frames import Frames, write_frames
 from atalaia.jobs.ledger import ASK, SLEEP, Entry, Ledger
-from atalaia.jobs.model import Decision, Direction, Effect, JobFailed, Probe, StepKind
+from atalaia.jobs.model import Decision, Direction, Effect, JobFailed, Probe, StepKind, Suppose
 from atalaia.jobs.rows import Job, change_job, dump, move, read_job, take_hold
 from atalaia.jobs.section import hold
 from atalaia.jobs.state import Got, State, StepState
@@ -103,10 +103,11 @@ class Context:
         return self.house.ambient
 
     async def step(
-        self, name: str, kind: StepKind, work: Callable[[Effect], Awaitable[T]], *, probe: Probe | None = None
-    ) -> T:
+        self, name: str, kind: StepKind, work: Callable[[Effect], Awaitable[T]], *,
+        probe: Probe | None = None, suppose: Suppose | None = None,
+    ) -> T:  # fmt: skip
         self._name(name)
-        return await Running(self, name, kind, work, probe).run()
+        return await Running(self, name, kind, work, probe, suppose).run()
 
     async def sleep(self, seconds: float) -> None:
         self._pauses += 1

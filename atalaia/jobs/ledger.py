@@ -127,8 +127,11 @@ class Ledger:
         change = {"state": StepState.FAILED.value, "error": dump(dict(error)), "ended_ms": self._now()}
         self._put(tx, entry, change)
 
-    def doubt(self, tx: Connection, entry: Entry, said: str) -> Entry:
-        """Write down that a step may have happened; only a decision goes on. A repeat is harmless."""
+    def doubt(self, tx: Connection, entry: Entry, said: str, supposed: Any = None) -> Entry:
+        """Write down that a step may have happened; only a decision goes on. A repeat is harmless.
+
+        supposed: what it would have answered; it stands in the row's `result` until it is decided.
+        """
         job = self._hold(tx)
         found = self.newest(tx, entry.name)
         assert found is not None
@@ -137,6 +140,8 @@ class Ledger:
             error = dump({"type": "in_doubt", "said": said})
             change = {"state": StepState.IN_DOUBT.value, "error": error, "ended_ms": now}
             self._put(tx, found, change)
+        if supposed is not None and found.state in (StepState.STARTED, StepState.IN_DOUBT):
+            self._put(tx, found, {"result": dump(supposed)})
         if job.state is State.RUNNING and found.state in (StepState.STARTED, StepState.IN_DOUBT):
             move(tx, job, Got.DOUBT, now, reason=f"in_doubt:{entry.name}"[:80], said=said)
             evidence = {**found.evidence, "sent_ms": found.sent_ms}
@@ -146,20 +151,21 @@ class Ledger:
             )  # fmt: skip
         return self.newest(tx, entry.name) or found
 
-    def wait_for_person(self, tx: Connection, entry: Entry, said: str) -> None:
-        """Raise the alert that asks for a decision, with what a probe found."""
+    def wait_for_person(self, tx: Connection, entry: Entry, said: str, supposed: Any = None) -> None:
+        """Raise the alert that asks for a decision, with what a probe found. supposed: see `doubt`."""
         job = self._hold(tx)
         found = self.newest(tx, entry.name)
         if job.state is not State.IN_DOUBT or found is None or found.state is not StepState.IN_DOUBT:
             return  # decided meanwhile
         change_job(tx, job.id, self._now(), said=said)
+        if supposed is not None:
+            self._put(tx, found, {"result": dump(supposed)})
         told.raise_alert(
             tx, self.ambient, job, f"The job {job.kind} does not know whether “{entry.name}” happened.",
             known=said, todo=TODO,
             step=entry.name, **entry.evidence,
         )  # fmt: skip
-        told.tell(tx, self.ambient, job, "job.in_doubt", step=entry.name, trace=job.trace,
-                  evidence=entry.evidence, said=said)  # fmt: skip
+        told.tell(tx, self.ambient, job, "job.probed", step=entry.name, said=said)
 
     def wait(self, tx: Connection, name: str, kind: str, evidence: Mapping[str, Any]) -> Entry:
         """Begin a pause or a question, or answer the one that was begun before."""

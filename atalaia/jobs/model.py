@@ -53,13 +53,18 @@ class DidNotHappen:
 
 @dataclass(frozen=True, slots=True)
 class CannotTell:
-    """A probe's verdict: a person must decide. said: what was looked at, a sentence for the screen."""
+    """A probe's verdict: a person must decide. said: what was looked at, a sentence for the screen.
+
+    found: what the step may have answered, as far as was seen; offered to that person (JSON-able).
+    """
 
     said: str = ""
+    found: Any = None
 
 
 Verdict = Happened | DidNotHappen | CannotTell
 Probe = Callable[[Mapping[str, Any]], Awaitable[Verdict]]  # gets the evidence given to `Effect.sending`
+Suppose = Callable[[Mapping[str, Any]], Any]  # gets the same
 
 
 class Effect(Protocol):
@@ -95,6 +100,13 @@ class JobFailed(Exception):
         self.known = known
 
 
+class Unconfirmed(Exception):
+    """A person said that a step happened, and what it answered nobody knows. `str()` is a sentence.
+
+    Code that cannot go on without the answer lets it pass: the job is done, as `completed_unconfirmed`.
+    """
+
+
 class JobContext(Protocol):
     """The house as a job's code sees it. Code outside of steps must be the same at each run."""
 
@@ -125,14 +137,18 @@ class JobContext(Protocol):
     def ambient(self) -> Ambient: ...
 
     async def step(
-        self, name: str, kind: StepKind, work: Callable[[Effect], Awaitable[T]], *, probe: Probe | None = None
-    ) -> T:
+        self, name: str, kind: StepKind, work: Callable[[Effect], Awaitable[T]], *,
+        probe: Probe | None = None, suppose: Suppose | None = None,
+    ) -> T:  # fmt: skip
         """Run a step once; a job that is resumed gets the recorded answer instead.
 
-        name: unique within the job. The answer must be JSON-able. `Unavailable` in a READ or IDEMPOTENT
+        name: unique within the job. The answer must be JSON-able. suppose: what an unsafe step would have
+        answered, as far as its evidence tells: offered to the person who decides, and taken where that
+        person says no more than that it happened. `Unavailable` in a READ or IDEMPOTENT
         step is tried again with growing pauses. In an UNSAFE step every error after `sending`, but
         `Rejected` and `Refused`, means in doubt; before `sending` it is an ordinary failure.
-        Errors: what `work` raises; `JobFailed` when a person cancels a step in doubt.
+        Errors: what `work` raises; `JobFailed` when a person cancels a step in doubt; `Unconfirmed` when
+        one says that it happened, and neither the person nor `suppose` knows its answer.
         """
         ...
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from atalaia.errors import AtalaiaError, ConfigError, InDoubt, Refused, Rejected, Unavailable, Unreadable
-from atalaia.jobs.model import JobFailed
+from atalaia.jobs.model import JobFailed, Unconfirmed
 
 _PLAIN: Mapping[str, type[AtalaiaError]] = {
     "rejected": Rejected,
@@ -34,6 +34,8 @@ def decode(error: Mapping[str, Any]) -> Exception:
     """Answer the error that `encode` wrote down."""
     said = str(error.get("said") or "")
     match error.get("type"):
+        case "unconfirmed":
+            return Unconfirmed(said)
         case "failed":
             return JobFailed(str(error["reason"]), said, **error.get("known", {}))
         case "refused":
@@ -49,3 +51,23 @@ def reason_of(error: Exception) -> tuple[str, str, dict[str, Any]]:
     told = encode(error)
     reason = str(told.get("reason") or told["type"])
     return reason, str(told["said"]), dict(told.get("known") or {})
+
+
+def filled(answer: Any, seen: Mapping[str, Any]) -> Any:
+    """Answer what a step would have answered, with what a person saw in the places of the same name.
+
+    Numbers are read where the answer holds one. Errors: `ValueError` naming the place, for what is none.
+    """
+    if not isinstance(answer, dict):
+        return answer
+    after = dict(cast("dict[str, Any]", answer))
+    for name, value in seen.items():
+        if name not in after:
+            continue
+        if type(after[name]) in (int, float) and isinstance(value, str):
+            try:
+                value = type(after[name])(value)
+            except ValueError:
+                raise ValueError(f"{name} holds a number, not “{value[:40]}”.") from None
+        after[name] = value
+    return after

@@ -18,7 +18,7 @@ from atalaia.errors import ConfigError, Fenced, StoreUnavailable
 from atalaia.jobs import told
 from atalaia.jobs.context import Context, House
 from atalaia.jobs.dispatch import take_over
-from atalaia.jobs.model import JobFailed, JobKind
+from atalaia.jobs.model import JobFailed, JobKind, Unconfirmed
 from atalaia.jobs.outcome import reason_of
 from atalaia.jobs.rescue import doubt_unanswered
 from atalaia.jobs.rows import Job, dump, move, read_job, take_hold
@@ -200,6 +200,10 @@ class Runs:
                 await context.count_people_out()
             result = await kind.run(context, _params(kind, taken))
             await context.write(lambda tx: self._finish(tx, taken, dict(result)))
+        except Unconfirmed as error:
+            assert context is not None
+            ended = {"ok": True, "outcome": "completed_unconfirmed", "why": str(error)}
+            await context.write(lambda tx: self._finish(tx, taken, ended))
         except Exception as error:
             reason = reason_of(error)[0]
             if reason == "defect":

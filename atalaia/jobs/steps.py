@@ -14,10 +14,10 @@ from atalaia.connections.pace import Pace
 from atalaia.errors import Fenced, Refused, Rejected, StoreUnavailable, Unavailable
 from atalaia.jobs import outcome
 from atalaia.jobs.ledger import Entry, LockLost
-from atalaia.jobs.model import CannotTell, DidNotHappen, Effect, Happened, Probe, StepKind, Verdict
+from atalaia.jobs.model import CannotTell, DidNotHappen, Effect, Happened, Probe, StepKind, Suppose, Verdict
 from atalaia.jobs.rows import dump, read_job
 from atalaia.jobs.state import State, StepState, Todo
-from atalaia.jobs.submit import settle
+from atalaia.jobs.submit import PROBE, Decided, settle
 from atalaia.jobs.waiting import Abandoned, first_of
 from atalaia.store.bell import JOBS
 
@@ -74,6 +74,7 @@ class Running(Generic[T]):
     kind: StepKind
     work: Callable[[Effect], Awaitable[T]]
     probe: Probe | None
+    suppose: Suppose | None = None
     error: Exception | None = None  # as it was raised in this run, with its traceback
 
     async def run(self) -> T:
@@ -96,11 +97,7 @@ class Running(Generic[T]):
             todo, entry = await context.write(lambda tx: context.ledger.begin(tx, self.name, self.kind))
             match todo:
                 case Todo.ANSWER:
-                    return (
-                        {"error": entry.error}
-                        if entry.error.get("type") == "failed"
-                        else {"ok": entry.result}
-                    )
+                    return self._recorded(entry)
                 case Todo.RAISE | Todo.CALL_OFF:
                     return {"error": entry.error}
                 case Todo.DOUBT:
@@ -109,6 +106,27 @@ class Running(Generic[T]):
                     ended = await self._run(entry)
                     if ended is not None:
                         return ended
+
+    def _recorded(self, entry: Entry) -> dict[str, Any]:
+        """Answer how the step ended by the ledger."""
+        match entry.error.get("type"):
+            case "unconfirmed":
+                # Nobody could be offered an answer then: no code was running.
+                supposed = outcome.filled(self._supposed(entry), entry.evidence.get("seen") or {})
+                return {"ok": supposed} if supposed is not None else {"error": entry.error}
+            case "failed":
+                return {"error": entry.error}
+            case _:
+                return {"ok": entry.result}
+
+    def _supposed(self, entry: Entry) -> Any:
+        if self.suppose is None:
+            return None
+        try:
+            return self.suppose({"sent_ms": entry.sent_ms, **entry.evidence})
+        except Exception:
+            log.exception("job.supposing_failed", job=self.context.job, step=self.name)
+            return None
 
     def _is_new(self) -> bool:
         """Answer whether the ledger surely knows nothing of this step, and its beginning need not be in it.
@@ -182,7 +200,9 @@ class Running(Generic[T]):
     async def _in_doubt(self, entry: Entry, said: str) -> None:
         """Return once it is decided what became of the step: by a probe, or else by a person."""
         context = self.context
-        entry = await context.write(lambda tx: context.ledger.doubt(tx, entry, said))
+        found = await context.read(lambda tx: context.ledger.newest(tx, self.name)) or entry
+        supposed = self._supposed(found)
+        entry = await context.write(lambda tx: context.ledger.doubt(tx, entry, said, supposed))
         pace, tries, alerted = Pace(), 0, False
         while entry.state is StepState.IN_DOUBT:
             verdict = await self._probe(entry)
@@ -220,15 +240,18 @@ class Running(Generic[T]):
                 state = StepState.HAPPENED
             case DidNotHappen(said=said):
                 state, result = StepState.AGAIN, None
-            case CannotTell(said=said):
-                await context.write(lambda tx: context.ledger.wait_for_person(tx, entry, said))
+            case CannotTell(said=said, found=found):
+                await context.write(lambda tx: context.ledger.wait_for_person(tx, entry, said, found))
                 return False
 
         def decide(tx: Connection) -> None:
             job = context.hold(tx)
             found = context.ledger.newest(tx, self.name)
             if job.state is State.IN_DOUBT and found is not None and found.state is StepState.IN_DOUBT:
-                settle(tx, context.ambient, job, found, state, result, by="probe", reason=said)
+                redactor = context.house.redactor
+                settle(
+                    tx, context.ambient, job, found, Decided(state, result, PROBE, said, redactor=redactor)
+                )
 
         await context.write(decide)
         return True

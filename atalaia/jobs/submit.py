@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,7 @@ from atalaia.clock import to_ms
 from atalaia.errors import AtalaiaError, ConfigError
 from atalaia.jobs import told
 from atalaia.jobs.model import JobKind, Planned, StepKind
+from atalaia.jobs.outcome import filled
 from atalaia.jobs.rows import Job, change_job, dump, insert_job, move, read_job, to_job
 from atalaia.jobs.state import CHOICES, Got, State, StepState
 from atalaia.redact import Redactor
@@ -24,6 +25,7 @@ from atalaia.store.store import serialise
 from atalaia.store.tables import connections
 
 CANCEL_REQUESTED = "cancel_requested"
+PROBE = "probe"  # who decided, when it was no person
 
 
 class NoSuchJob(AtalaiaError):
@@ -181,10 +183,14 @@ class Orders:
         by: str,
         step: str | None = None,
         result: Any = None,
+        evidence: Mapping[str, Any] | None = None,
         reason: str = "",
     ) -> Job:
-        """Decide about a step in doubt: `happened` (with what it would have answered), `again` or `cancel`.
+        """Decide about a step in doubt: `happened`, `again` or `cancel`.
 
+        With `happened`, result: what it would have answered, or that part of it which is not as supposed.
+        evidence: what was seen upstream, by name, e.g. {"process_id": "10422606"}; it is kept, and stands in
+        the answer where that has the name.
         Errors: `NoSuchJob`; `NotNow` when nothing (or another step) is in doubt; `WrongParams`.
         """
         if choice not in CHOICES:
@@ -193,7 +199,9 @@ class Orders:
         row = _doubtful(tx, job)
         if job.state is not State.IN_DOUBT or row is None or (step is not None and row.name != step):
             raise NotNow("This step is not in doubt any more; somebody or a probe decided already.")
-        settle(tx, self.ambient, job, row, CHOICES[choice], result, by=by, reason=reason)
+        seen = dict(evidence or {})
+        decided = Decided(CHOICES[choice], _answer(row, result, seen), by, reason, seen, self.redactor)
+        settle(tx, self.ambient, job, row, decided)
         return _must(tx, identity)
 
     def answer(
@@ -248,27 +256,72 @@ class Orders:
         return job
 
 
-def settle(
-    tx: Connection, ambient: Ambient, job: Job, row: Any, state: StepState, result: Any, *, by: str,
-    reason: str = "",
-) -> None:  # fmt: skip
-    """Write down what was decided about a step in doubt; the worker that runs the job goes on from there."""
+@dataclass(frozen=True)
+class Decided:
+    """What a probe or a person decided about a step. answer: what it answered, when it happened; JSON-able.
+
+    seen: what a person saw upstream, by name.
+    """
+
+    state: StepState
+    answer: Any
+    by: str
+    reason: str = ""
+    seen: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    redactor: Redactor = field(default_factory=Redactor)
+
+
+UNKNOWN_ANSWER = "A person said that it happened; what it answered is not known."
+
+
+def settle(tx: Connection, ambient: Ambient, job: Job, row: Any, decided: Decided) -> None:
+    """Write down what was decided about a step in doubt; the worker that runs the job goes on from there.
+
+    row: the step's entry or row of the ledger.
+    """
     now = to_ms(ambient.clock.now())
+    by, reason = decided.by, decided.reason
     mine = (
         job_steps.c.job == job.id, job_steps.c.attempt == job.attempt, job_steps.c.name == row.name,
         job_steps.c.round == row.round,
     )  # fmt: skip
     # `ended_ms` stays: from when it is in doubt, so that the time spent waiting for people can be told.
-    change: dict[str, Any] = {"state": state.value, "decided_by": by[:120], "decided_ms": now}
-    if state is StepState.HAPPENED:
-        change["result"] = dump(result)
-    if state is StepState.CANCELLED:
+    change: dict[str, Any] = {
+        "state": decided.state.value, "decided_by": by[:120], "decided_ms": now, "result": "",
+    }  # fmt: skip
+    more: dict[str, Any] = {"evidence": decided.redactor.value(dict(decided.seen))} if decided.seen else {}
+    if decided.seen:
+        change["evidence"] = dump({**_loaded(row.evidence), "seen": dict(decided.seen)})
+    if decided.state is StepState.HAPPENED:
+        change["result"] = dump(decided.answer)
+        more["answer"] = decided.redactor.value(decided.answer)
+        unknown = decided.answer is None and by != PROBE
+        change["error"] = dump({"type": "unconfirmed", "said": UNKNOWN_ANSWER}) if unknown else ""
+    if decided.state is StepState.CANCELLED:
         change["error"] = dump({"type": "failed", "reason": "cancelled", "said": reason, "known": {"by": by}})
     tx.execute(update(job_steps).where(*mine).values(change))
     move(tx, job, Got.DECIDE, now, reason="", said="")
-    choice = next(word for word, becomes in CHOICES.items() if becomes is state)
-    told.tell(tx, ambient, job, "job.decided", step=row.name, choice=choice, by=by, reason=reason)
+    choice = next(word for word, becomes in CHOICES.items() if becomes is decided.state)
+    told.tell(tx, ambient, job, "job.decided", step=row.name, choice=choice, by=by, reason=reason, **more)
     told.resolve_alert(tx, ambient, job)
+
+
+def _answer(row: Any, given: Any, seen: Mapping[str, Any]) -> Any:
+    """Answer what a step answered by a person's word. Errors: `WrongParams`."""
+    answer = supposed = _loaded(row.result)
+    if given is not None:
+        answer = given
+        if isinstance(given, dict) and isinstance(supposed, dict):
+            answer = cast("dict[str, Any]", supposed) | cast("dict[str, Any]", given)
+    try:
+        return filled(answer, seen)
+    except ValueError as error:
+        raise WrongParams(str(error)) from None
+
+
+def _loaded(value: Any) -> Any:
+    """Read a column that holds JSON, unless it is read already."""
+    return (orjson.loads(value) if value else None) if isinstance(value, str) else value
 
 
 def close_question(tx: Connection, ambient: Ambient, job: Job, decided: Mapping[str, Any] | None) -> None:

@@ -17,7 +17,9 @@ from atalaia.store.store import ring_after
 
 PRODUCER = "jobs"
 # What a job's own code does on its way wakes nobody: who runs jobs waits for these.
-_SILENT = frozenset({"job.started", "job.step_done", "job.progressed", "job.asked", "job.in_doubt"})
+_SILENT = frozenset(
+    {"job.started", "job.step_done", "job.progressed", "job.asked", "job.in_doubt", "job.probed"}
+)
 
 
 def tell(tx: Connection, ambient: Ambient, job: Job, type: str, **data: Any) -> None:

@@ -121,6 +121,17 @@ def test_a_job_in_doubt_is_found_and_decided(run: Command, folder: Path):
     assert [(step["state"], step["result"]) for step in shown["steps"]] == [("happened", {"n": 1})]
 
 
+def test_a_decision_takes_what_was_seen_upstream(run: Command, folder: Path):
+    [made] = submit(run, "--json").rows
+    doubtful(folder, made["job"])
+
+    assert run("jobs", "decide", made["job"], "happened", "--evidence", "10422606").status == 1
+    given = ("--evidence", "process_id=10422606", "--evidence", "seen_in=history")
+    assert run("jobs", "decide", made["job"], "happened", *given).status == 0
+    [shown] = run("jobs", "show", made["job"], "--json").rows
+    assert shown["steps"][0]["evidence"]["seen"] == {"process_id": "10422606", "seen_in": "history"}
+
+
 def test_the_doctor_and_the_snapshot_know_of_jobs_in_doubt(run: Command, folder: Path):
     [made] = submit(run, "--json").rows
     doubtful(folder, made["job"])

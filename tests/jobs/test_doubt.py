@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import update
 
+from atalaia.jobs.rescue import give_up
 from atalaia.jobs.rows import Job
-from atalaia.jobs.submit import NotNow
+from atalaia.jobs.submit import NotNow, WrongParams
 from atalaia.store.tables import leases
 from tests.jobs.yard import Yard
 
 
-async def doubtful(yard: Yard, kind: str = "one", **params: str) -> Job:
+async def doubtful(yard: Yard, kind: str = "one", **params: Any) -> Job:
     """Answer a job whose order was done upstream, and whose answer never came."""
     await yard.start()
     return await yard.submit(kind, how="no_answer", **params)
@@ -41,6 +44,67 @@ async def test_a_person_says_that_it_happened_and_the_job_goes_on_with_what_was_
     assert (decided["step"], decided["choice"], decided["by"]) == ("order", "happened", "ana")
     assert decided["reason"] == "seen in the portal"
     assert (await yard.alarms())[-1] == "alert.resolved"
+
+
+async def test_what_is_in_doubt_is_told_once_and_what_a_probe_saw_beside_it(yard: Yard):
+    job = await doubtful(yard, probe="cannot_tell")
+    await yard.comes_to(job, "in_doubt")
+    await yard.until(lambda: _has(yard, ["alert.raised"]), "the alert")
+
+    told = [one for one in await yard.facts(job) if one[0] in ("in_doubt", "probed")]
+    assert [type for type, _ in told] == ["in_doubt", "probed"]
+    assert told[1][1]["said"] == "The toy keeps no traces today."
+
+
+async def test_who_only_says_that_it_happened_takes_the_answer_that_the_evidence_tells(yard: Yard):
+    job = await doubtful(yard, supposes=True)
+    await yard.comes_to(job, "in_doubt")
+    await yard.decide(job, "happened")
+    done = await yard.comes_to(job, "done")
+
+    assert done.result["ordered"] == {"number": 0, "tag": job.trace}
+
+
+async def test_what_a_person_saw_upstream_stands_in_the_answer_and_in_the_record(yard: Yard):
+    job = await doubtful(yard, supposes=True)
+    await yard.comes_to(job, "in_doubt")
+    seen = {"number": "7", "seen_in": "history, second row"}
+    with pytest.raises(WrongParams, match="number holds a number"):
+        await yard.decide(job, "happened", evidence={"number": "seven"})
+    await yard.decide(job, "happened", evidence=seen)
+    done = await yard.comes_to(job, "done")
+
+    assert done.result["ordered"] == {"number": 7, "tag": job.trace}
+    decided = dict(await yard.facts(job))["decided"]
+    assert decided["evidence"] == seen
+    assert decided["answer"] == {"number": 7, "tag": job.trace}
+
+
+async def test_a_step_whose_answer_nobody_knows_ends_its_job_as_completed_unconfirmed(yard: Yard):
+    job = await doubtful(yard)
+    await yard.comes_to(job, "in_doubt")
+    await yard.decide(job, "happened", evidence={"seen_in": "history"})
+    done = await yard.comes_to(job, "done")
+
+    assert done.result["outcome"] == "completed_unconfirmed"
+    assert yard.upstream.done == {job.trace: 1}
+
+
+async def test_what_is_decided_while_no_code_runs_is_answered_by_what_the_step_supposes(yard: Yard):
+    yard.upstream.answers.clear()
+    await yard.start()
+    job = await yard.submit(supposes=True)
+    await yard.until(lambda: yard.upstream.done, "it has left")
+    await yard.stop()
+    yard.upstream.answers.set()
+    left = await yard.job(job)
+    await yard.store.write(lambda tx: give_up(tx, yard.ambient, left))
+    await yard.decide(job, "happened", evidence={"number": 3})
+    await yard.start()
+    await yard.jobs.rescue()
+    done = await yard.comes_to(job, "done", passing_s=1)
+
+    assert done.result["ordered"] == {"number": 3, "tag": job.trace}
 
 
 async def test_a_person_says_run_it_again_and_only_then_it_is_sent_a_second_time(yard: Yard):

@@ -120,6 +120,7 @@ class ToyParams(BaseModel):
     resource: str = Field("one", min_length=1, description="What is worked on")
     how: str = Field("", description="How the toy answers: rejected, no_answer")
     probe: str = Field("", description="What looking for the trace tells: look, cannot_tell; empty: nothing")
+    supposes: bool = Field(False, description="Whether the step knows what it would have answered")
     session_token: str = Field("", description="A secret of the upstream")
 
 
@@ -165,12 +166,17 @@ def probe_of(context: JobContext, params: ToyParams) -> Callable[[Mapping[str, A
     return probe if params.probe else None
 
 
+def supposed(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer what an order answers, as far as that is known when no answer came."""
+    return {"number": 0, "tag": evidence["tag"]}
+
+
 async def one(context: JobContext, params: ToyParams) -> Mapping[str, Any]:
     """Look, order once, look again."""
     before = await context.step("before", StepKind.READ, lambda _: look(context, context.trace))
     ordered = await context.step(
         "order", StepKind.UNSAFE, lambda effect: order(context, params, effect, context.trace),
-        probe=probe_of(context, params),
+        probe=probe_of(context, params), suppose=supposed if params.supposes else None,
     )  # fmt: skip
     after = await context.step("after", StepKind.READ, lambda _: look(context, context.trace))
     return {"before": before["done"], "ordered": ordered, "after": after["done"]}
@@ -236,7 +242,7 @@ async def perilous(context: JobContext, params: ToyParams) -> Mapping[str, Any]:
         return found
 
     await at("before_intent")
-    await context.step("order", StepKind.UNSAFE, work, probe=probe_of(context, params))
+    await context.step("order", StepKind.UNSAFE, work, probe=probe_of(context, params), suppose=supposed)
     await at("between_steps")
     await context.sleep(0.2)
     chosen = await context.ask("go", "Shall it go on?", ["yes"], within_s=600)

@@ -116,6 +116,23 @@ async def test_only_who_may_write_jobs_acts(site: Site):
         assert answer.status == 409
 
 
+async def test_a_decision_takes_what_was_seen_upstream(site: Site):
+    job = await put_job(site, await toy(site), state="in_doubt")
+    await put_step(site, job, "execute", state="in_doubt", sent_ms=5, result={"number": 0, "tag": "x"})
+    writer = await site.api("jobs:read", "jobs:write")
+    asked = {"choice": "happened", "evidence": {"number": "seven"}}
+    async with writer.post(f"/api/hub/jobs/{job}/decide", json=asked) as answer:
+        assert answer.status == 422
+        assert "number holds a number" in (await answer.json())["detail"]
+    asked = {"choice": "happened", "evidence": {"number": "7", "seen_in": "history"}}
+    async with writer.post(f"/api/hub/jobs/{job}/decide", json=asked) as answer:
+        assert answer.status == 200
+    async with writer.get(f"/api/hub/jobs/{job}/steps") as answer:
+        [step] = await answer.json()
+    assert step["result"] == {"number": 7, "tag": "x"}
+    assert step["evidence"]["seen"] == {"number": "7", "seen_in": "history"}
+
+
 async def test_kinds_say_what_they_ask_and_who_takes_them(site: Site):
     connection, api = await toy(site), await site.api()
     async with api.get("/api/hub/kinds") as answer:

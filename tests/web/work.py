@@ -42,8 +42,9 @@ async def put_step(site: Site, job: str, name: str, **more: Any) -> None:
         "job": job, "attempt": 1, "name": name, "round": 1, "kind": "unsafe", "state": "done", "epoch": 1,
         "evidence": "{}", "result": "", "error": "", "began_ms": now, "decided_by": "", **more,
     }  # fmt: skip
-    if not isinstance(row["evidence"], str):
-        row["evidence"] = orjson.dumps(row["evidence"]).decode()
+    for column in ("evidence", "result"):
+        if not isinstance(row[column], str):
+            row[column] = orjson.dumps(row[column]).decode()
     await site.parts.store.write(lambda tx: tx.execute(insert(job_steps).values(row)))
 
 

@@ -91,7 +91,10 @@ class JobOut(Wire):
 
 
 class StepOut(Wire):
-    """One try of one step. kind: read, idempotent, unsafe. `sent_at`: when its effect left."""
+    """One try of one step. kind: read, idempotent, unsafe. `sent_at`: when its effect left.
+
+    `result` of a step in doubt: what it would have answered, as far as that is known.
+    """
 
     attempt: int
     name: str
@@ -168,11 +171,20 @@ class RetryAsked(Asked):
 
 
 class DecideAsked(Asked):
-    """What became of the step in doubt. result: what it would have answered, with `happened`."""
+    """What became of the step in doubt.
+
+    With `happened`: `result` is what it would have answered, or that part of it which is not as supposed (the
+    `result` of the step in doubt); `evidence` is what was seen upstream, by name, and stands in the answer
+    where that has the name.
+    """
 
     choice: Literal["happened", "again", "cancel"]
     step: Annotated[str, Field(max_length=80)] = ""
     result: Any = None
+    evidence: Annotated[
+        dict[Annotated[str, Field(max_length=80)], Annotated[str, Field(max_length=2000)]],
+        Field(max_length=50, description='E.g. {"process_id": "10422606"}.'),
+    ] = Field(default_factory=dict[str, str])
     reason: Reason = ""
 
 
@@ -349,7 +361,7 @@ async def decide(request: Request, job: Identity, who: Writer, asked: DecideAske
         job,
         lambda orders, tx: orders.decide(
             tx, job, asked.choice, by=who.name, step=asked.step or None, result=asked.result,
-            reason=asked.reason,
+            evidence=asked.evidence, reason=asked.reason,
         ),
     )  # fmt: skip
 

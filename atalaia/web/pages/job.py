@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import orjson
 from fastapi import Depends, Form, Query, Request, Response
@@ -28,6 +28,7 @@ routes = screens("jobs:read")
 Writer = Annotated[Who, Depends(require("jobs:write"))]
 # An upstream pushes many times what is sent to it; the page of frames has them all.
 SENT, RECEIVED, FRAMES_PAGE = 12, 6, 200
+SEEN = "seen."  # how the names of fields begin that hold what a person saw upstream
 
 
 @dataclass
@@ -46,6 +47,15 @@ class Shown:
     def doubt(self) -> Step | None:
         found = [step for step in self.steps if step.state == "in_doubt"]
         return found[-1] if found and self.job.state == "in_doubt" else None
+
+    @property
+    def supposed(self) -> dict[str, str]:
+        """What the step in doubt would have answered, as far as that is known: the texts in it, by name."""
+        answer: Any = self.doubt.result if self.doubt else None
+        if not isinstance(answer, dict):
+            return {}
+        known = cast("dict[str, Any]", answer)
+        return {name: value for name, value in known.items() if isinstance(value, str)}
 
 
 @routes.get("/jobs/{job}")
@@ -128,9 +138,16 @@ async def decide(
     step: Annotated[str, Form(max_length=80)] = "", result: Annotated[str, Form(max_length=20_000)] = "",
     reason: Annotated[str, Form(max_length=500)] = "",
 ) -> Response:  # fmt: skip
-    """Say what became of a step in doubt; the job goes on from there."""
+    """Say what became of a step in doubt; the job goes on from there. Fields `seen.*`: what was seen."""
     words = Words(request)
-    asked = api.DecideAsked(choice=choice, step=step, result=_json(result), reason=reason)
+    fields = {name: str(value).strip() for name, value in (await request.form()).items()}
+    seen = {
+        name[len(SEEN) :]: value[:2000] for name, value in fields.items() if name.startswith(SEEN) and value
+    }
+    evidence = seen if choice == "happened" else {}
+    asked = api.DecideAsked(
+        choice=choice, step=step, result=_json(result), evidence=evidence, reason=reason
+    )  # fmt: skip
     await api.decide(request, job, who, asked)
     said = words(N_("Decided: %(choice)s."), choice=words(DECISIONS[choice]))
     return done(request, f"/jobs/{job}", said)

@@ -50,6 +50,8 @@ EVIDENCE = {
     "serial": N_("Serial"),
     "plate": N_("Plate"),
     "vehicle_id": N_("Vehicle"),
+    "order_id": N_("Order"),
+    "seen": N_("Seen upstream"),
 }
 TOLD_ELSEWHERE = ("trace", "sent_ms")
 
@@ -188,13 +190,14 @@ def helpers(parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
     def by(job: Job) -> str:
         return gettext("the job before it") if job.parent else job.by or "—"
 
+    def evidence_word(name: str) -> str:
+        return gettext(EVIDENCE[name]) if name in EVIDENCE else name.replace("_", " ")
+
     def evidence(step: Step) -> list[tuple[str, Any]]:
         """Answer by what an effect can be found upstream, as names and values."""
         shown: dict[str, Any] = parts.redactor.value(step.evidence)
         return [
-            (gettext(EVIDENCE[name]) if name in EVIDENCE else name.replace("_", " "), str(value))
-            for name, value in shown.items()
-            if name not in TOLD_ELSEWHERE
+            (evidence_word(name), str(value)) for name, value in shown.items() if name not in TOLD_ELSEWHERE
         ]
 
     def connection(identity: str) -> str:
@@ -212,6 +215,7 @@ def helpers(parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
         "connection": connection,
         "step_kinds": STEP_KINDS,
         "evidence": evidence,
+        "evidence_word": evidence_word,
         "error": step_error,
         "text": parts.redactor.json,
         "json": parts.redactor.value,

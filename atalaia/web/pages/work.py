@@ -150,6 +150,9 @@ def tell_job(event: Event, data: dict[str, Any], names: Names) -> Line:
         return "check", "idle", text, str(duration(data.get("took_ms"))), href
     if word == "progressed":
         return "progress", "info", f"{place}: {_percent(data)}", said(str(data.get("said") or "")), href
+    if word == "probed":
+        text = gettext("%(job)s: its trace was looked for") % {"job": place}
+        return "search", "ask", text, said(str(data.get("said") or "")), href
     if word == "decided":
         choice = str(data.get("choice") or "")
         shown = gettext(DECISIONS[choice]) if choice in DECISIONS else choice_word(choice)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import orjson
 from sqlalchemy import select
 
 from atalaia.store.job_tables import job_steps, jobs
+from atalaia.store.tables import events
 from atalaia.web.app import refresh_worlds
 from tests.web.pages.test_screens import text
 from tests.web.site import Site
@@ -72,6 +74,42 @@ async def test_a_decision_is_written_down_with_its_person(site: Site):
     assert "decidido por Ana" in page
     async with await browser.post(f"/jobs/{job}/decide", form) as answer:
         assert answer.status == 409
+
+
+async def test_what_the_step_would_have_answered_is_filled_in_and_may_be_corrected(site: Site):
+    job = await put_job(site, await toy(site), state="in_doubt")
+    answer = {"process_id": "10422606", "already": False, "executed_ms": 5}
+    evidence = {"process_id": "10422606"}
+    await put_step(site, job, "execute", state="in_doubt", sent_ms=5, evidence=evidence, result=answer)
+    browser = await site.browser()
+    page = await text(browser, f"/jobs/{job}")
+    assert re.search(r'name="seen.process_id" value="10422606"', page)
+    assert "seen.already" not in page
+    form = {
+        "choice": "happened",
+        "step": "execute",
+        "seen.process_id": "10422611",
+        "reason": "in the history",
+    }
+    async with await browser.post(f"/jobs/{job}/decide", form) as answered:
+        assert answered.status == 200
+    step = await site.parts.store.read(lambda tx: tx.execute(select(job_steps)).one())
+    assert orjson.loads(step.result) == {**answer, "process_id": "10422611"}
+    assert orjson.loads(step.evidence)["seen"] == {"process_id": "10422611"}
+    told = orjson.loads(
+        await site.parts.store.read(
+            lambda tx: tx.scalar(select(events.c.body).where(events.c.type == "job.decided"))
+        )
+    )
+    assert told["evidence"] == {"process_id": "10422611"}
+    assert told["answer"]["process_id"] == "10422611"
+    assert told["reason"] == "in the history"
+
+
+async def test_a_step_of_which_nothing_is_known_says_how_the_job_will_end(site: Site):
+    page = await text(await site.browser(), f"/jobs/{await doubtful(site, await toy(site))}")
+    assert "concluído, não confirmado" in page
+    assert 'name="seen.process_id"' in page
 
 
 async def test_a_choice_is_offered_in_words_and_taken(site: Site):

@@ -77,7 +77,7 @@ async def run(ctx: JobContext, params: GsensorAsked) -> Mapping[str, Any]:
     async with Live(ctx) as live:
         began = await began_ms(live)
         queueing, probe = _queueing(live, params), _Probe(live, params)
-        answered = await ctx.step("queue", StepKind.UNSAFE, queueing.run, probe=probe.look)
+        answered = await ctx.step("queue", StepKind.UNSAFE, queueing.run, probe=probe.look, suppose=queued_of)
         queued = probe.found(answered, began)
         heard = await ctx.step("acknowledged", StepKind.READ, lambda _: _acknowledged(live, params, queued))
     result = {

@@ -75,10 +75,15 @@ def traced(comment: str, trace: str) -> str:
 
 
 async def run(ctx: JobContext, name: str, work: Callable[[Effect], Awaitable[T]], *, reasons: Reasons,
-              probe: Callable[[Mapping[str, Any]], Awaitable[Verdict]]) -> T:  # fmt: skip
-    """Run an unsafe step; its failures become the job's, under the contract's words."""
+              probe: Callable[[Mapping[str, Any]], Awaitable[Verdict]],
+              unseen: Mapping[str, Any] | None = None) -> T:  # fmt: skip
+    """Run an unsafe step; its failures become the job's, under the contract's words.
+
+    unseen: what it answers when a person only says that it happened.
+    """
+    supposed = dict(unseen or {"already": False})
     try:
-        return await ctx.step(name, StepKind.UNSAFE, work, probe=_plain(probe))
+        return await ctx.step(name, StepKind.UNSAFE, work, probe=_plain(probe), suppose=lambda _: supposed)
     except Refused:
         raise
     except Rejected as error:
@@ -204,11 +209,13 @@ async def order(
             return Happened({"order_id": new[0].orders[0]}, f"Vehicle {new[0].id} came with an order.")
         if new or looks[1]:
             ids = ", ".join(one.id for one in looks[1])
-            return CannotTell(f"Stock vehicles are new, and any may be ours: {ids}.")
+            orders = [number for one in looks[1] for number in one.orders]
+            found = {"order_id": orders[0] if len(orders) == 1 else ""}
+            return CannotTell(f"Stock vehicles are new, and any may be ours: {ids}.", found)
         return DidNotHappen("No new stock vehicle of the company has shown up.")
 
-    answer = await run(ctx, name, work, reasons=reasons, probe=probe)
-    return str((answer or {}).get("order_id") or "")  # a person who says “it happened” may know no number
+    answer = await run(ctx, name, work, reasons=reasons, probe=probe, unseen={"order_id": ""})
+    return str(answer.get("order_id") or "")  # a person who says “it happened” may know no number
 
 
 async def ordered(portal: Portal, client: Vehicle, known: Sequence[str], order_id: str = "") -> list[Vehicle]:
