@@ -334,8 +334,10 @@ def close_question(tx: Connection, ambient: Ambient, job: Job, decided: Mapping[
     by = str(decided["by"]) if decided else ""
     change = {"state": StepState.DONE.value, "result": dump(decided), "ended_ms": now}
     tx.execute(update(job_steps).where(*mine).values(change | {"decided_by": by[:120], "decided_ms": now}))
-    move(tx, job, Got.ANSWER, now, asked="", reason="", said="")
     choice = str(decided["choice"]) if decided else ""
+    # Who looks at the job before its code goes on sees what was chosen, and asks nobody again.
+    progress = dump({"percent": None, "said": "", "chosen": choice})
+    move(tx, job, Got.ANSWER, now, asked="", reason="", said="", progress=progress)
     told.tell(tx, ambient, job, "job.decided", step=name, choice=choice, by=by or "nobody in time")
 
 

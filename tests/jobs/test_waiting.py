@@ -25,7 +25,8 @@ async def test_a_job_sleeps_asks_and_follows_up_once(yard: Yard):
     assert (asking.asked["question"], asking.asked["choices"]) == ("Shall it go on?", ["yes", "no"])
     with pytest.raises(WrongParams):
         await yard.answer(job, "perhaps")
-    await yard.answer(job, "yes", data={"note": "ok"})
+    answered = await yard.answer(job, "yes", data={"note": "ok"})
+    assert (answered.state, answered.asked, answered.progress["chosen"]) == ("running", {}, "yes")
     done = await yard.comes_to(job, "done")
     following = done.result["next"]
     assert (done.result["by"], done.result["data"]) == ("ana", {"note": "ok"})

@@ -299,7 +299,8 @@ def _asking(seen: Seen) -> Job:
         raise NotPossible("can_ausente", "There is no check to approve.")
     if job.state == "failed" and job.reason == EXPIRED:
         raise NotPossible(EXPIRED, "The time to approve this check is over. Check the CAN again.")
-    if job.state in ("queued", "running") and not seen.installation.approved_by:
+    chosen = seen.installation.approved_by or job.progress.get("chosen")
+    if job.state in ("queued", "running") and not chosen:
         raise NotPossible("can_em_andamento", "The check has just ended; look at what it shows first.")
     if job.state != "waiting" or job.asked is None:
         raise NotPossible("fluxo_concluido", "The check is decided already.")

@@ -100,7 +100,8 @@ def service_of(root: Job) -> str:
 
 
 def _check(last: Job) -> Standing:
-    if phase_of(last) == "check" or last.state == "done":
+    answered = last.state == "running" and last.progress.get("chosen")  # its code is about to go on
+    if phase_of(last) == "check" or last.state == "done" or answered:
         return _told(CHECK_ERROR if last.state in _BAD else CHECK_RUNNING, last)
     return _told(CHECK_ERROR if last.state in _BAD else WAITING_APPROVAL, last)
 

@@ -69,6 +69,13 @@ def test_every_word_is_told_by_some_chain():
     assert {word for _, word, _ in STANDINGS} == set(WORDS)
 
 
+def test_an_approval_that_is_given_waits_for_nobody_though_its_code_has_not_gone_on():
+    asked = chain(DONE, SB, CAN)
+    answered = job("approval", "running", 9, progress={"percent": None, "said": "", "chosen": "approve"})
+    at = standing([*asked, answered])
+    assert (at.word, at.needs) == ("CAN_RUNNING", "")
+
+
 def test_a_silent_scheme_builder_after_the_end_changes_nothing():
     saved = [*chain(DONE, ("save", "done")), job("scheme_builder", "failed", 9, params={"terminal": True})]
     assert standing(saved).word == "COMPLETED"

@@ -96,11 +96,8 @@ async def test_what_the_step_would_have_answered_is_filled_in_and_may_be_correct
     step = await site.parts.store.read(lambda tx: tx.execute(select(job_steps)).one())
     assert orjson.loads(step.result) == {**answer, "process_id": "10422611"}
     assert orjson.loads(step.evidence)["seen"] == {"process_id": "10422611"}
-    told = orjson.loads(
-        await site.parts.store.read(
-            lambda tx: tx.scalar(select(events.c.body).where(events.c.type == "job.decided"))
-        )
-    )
+    decided = select(events.c.body).where(events.c.type == "job.decided")
+    told = orjson.loads(await site.parts.store.read(lambda tx: tx.execute(decided).scalar_one()))
     assert told["evidence"] == {"process_id": "10422611"}
     assert told["answer"]["process_id"] == "10422611"
     assert told["reason"] == "in the history"
