@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,9 +21,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
 from sqlalchemy import make_url
 
 from atalaia.errors import ConfigError
+
+log = structlog.get_logger(__name__)
 
 Run = Callable[[str, int], Awaitable[None]]  # (job, attempt)
 
@@ -78,6 +82,8 @@ RECOVERIES_MAX = 5
 SQLITE_LEAST = (3, 42)
 POOL = 8
 FORGET_AT_ONCE = 500
+THREADS = "dbos-"  # how the names of its pool's threads begin; the others it joins itself
+LEAVE_S = 10.0
 
 
 class DbosEngine:
@@ -91,7 +97,10 @@ class DbosEngine:
         self._data_dir = data_dir
         self.worker = worker
         self._run = run
-        self._launching: asyncio.Task[None] | None = None
+        # Launching and leaving are done by one thread, one after the other, whoever waits for them or not.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="atalaia-engine")
+        self._launching: Future[tuple[Any, Any]] | None = None
+        self._closed = False
         self._dbos: Any = None
         self._workflow: Any = None
 
@@ -102,16 +111,15 @@ class DbosEngine:
     async def launch(self) -> None:
         if self._dbos is not None:
             return
-        if self._launching is None or self._launching.done():
-            self._launching = asyncio.create_task(self._launch_in_thread())
-        # Who is cancelled meanwhile leaves nothing half launched behind; `close` waits for it.
-        await asyncio.shield(self._launching)
-
-    async def _launch_in_thread(self) -> None:
-        dbos, self._workflow = await asyncio.to_thread(self._launch)
-        # Launched in a thread, it knows no loop; what it brings back must run on ours, as all else does.
-        dbos._background_event_loop.set_main_loop()
-        self._dbos = dbos
+        if self._closed:
+            raise RuntimeError("the job engine is closed")
+        if self._launching is None or _has_failed(self._launching):
+            self._launching = self._thread.submit(self._launch)
+        dbos, workflow = await asyncio.wrap_future(self._launching)
+        if self._dbos is None and not self._closed:
+            # Launched in a thread, it knows no loop; what it brings back must run on ours, as all else does.
+            dbos._background_event_loop.set_main_loop()
+            self._dbos, self._workflow = dbos, workflow
 
     def _launch(self) -> tuple[Any, Any]:
         import dbos
@@ -130,8 +138,7 @@ class DbosEngine:
             dbos.DBOS.launch()
             return made, workflow
         except BaseException:
-            _running = None
-            dbos.DBOS.destroy()
+            _leave(dbos.DBOS)
             raise
 
     def _config(self, dbos: Any) -> Any:
@@ -214,21 +221,18 @@ class DbosEngine:
                 return gone
 
     async def close(self) -> None:
-        global _running
-        if self._launching is not None:
-            await asyncio.wait({self._launching})
+        self._closed = True
+        launching, self._launching = self._launching, None
         dbos, self._dbos = self._dbos, None
-        if dbos is None:
-            return
-        tasks: list[asyncio.Task[Any]] = list(dbos._workflow_tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        # DBOS made its threads this loop's; they end with it.
-        own = ThreadPoolExecutor(thread_name_prefix="atalaia")
-        asyncio.get_running_loop().set_default_executor(own)
-        await asyncio.to_thread(dbos.destroy)
-        _running = None
+        try:
+            if dbos is not None:
+                await _end_workflows(dbos)
+        finally:
+            leaving = self._thread.submit(_leave_after, launching) if launching is not None else None
+            self._thread.shutdown(wait=False)
+            if leaving is not None:
+                # Behind the launch, which perhaps nobody waits for; it is done also when this is cancelled.
+                await asyncio.shield(asyncio.wrap_future(leaving))
 
     async def run(self, job: str, attempt: int) -> None:
         """Run a job's code within a workflow."""
@@ -237,6 +241,41 @@ class DbosEngine:
 
 _running: DbosEngine | None = None
 _registered: Any = None
+
+
+def _has_failed(launching: Future[tuple[Any, Any]]) -> bool:
+    return launching.done() and (launching.cancelled() or launching.exception() is not None)
+
+
+async def _end_workflows(dbos: Any) -> None:
+    tasks: list[asyncio.Task[Any]] = list(dbos._workflow_tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    # DBOS made its threads this loop's; they end with it.
+    own = ThreadPoolExecutor(thread_name_prefix="atalaia")
+    asyncio.get_running_loop().set_default_executor(own)
+
+
+def _leave_after(launching: Future[tuple[Any, Any]]) -> None:
+    """Take DBOS down, if it was launched."""
+    if not _has_failed(launching):
+        _leave(launching.result()[0])
+
+
+def _leave(dbos: Any) -> None:
+    """Take DBOS down and wait for its threads: one that lived on would use its database, or our dice."""
+    global _running
+    before = set(threading.enumerate())
+    dbos.destroy()
+    _running = None
+    end = time.monotonic() + LEAVE_S
+    for thread in before:
+        if thread.name.startswith(THREADS):
+            thread.join(max(0.0, end - time.monotonic()))
+            if thread.is_alive():  # it waits for a database that is away
+                log.warning("jobs.engine_thread_lives_on", thread=thread.name)
+
 
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _STANDINGS = {

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 
@@ -122,6 +123,53 @@ async def test_what_ended_long_ago_is_forgotten_and_what_runs_is_not(runs: Runs)
     assert await runs.engine.forget_ended(3600) == 0
     assert await runs.engine.forget_ended(-1) == 1
     assert await runs.engine.standing(["j.1"]) == {"j.1": Standing.MISSING}
+
+
+HOUSE = ("atalaia", "asyncio", "uvloop")
+
+
+def threads_of_the_engine(before: set[threading.Thread], house: tuple[str, ...] = HOUSE) -> list[str]:
+    """Answer the threads that are new, but those of the house itself."""
+    return [one.name for one in threading.enumerate() if one not in before and not one.name.startswith(house)]
+
+
+async def test_no_thread_of_it_lives_after_it_is_closed(runs: Runs):
+    before = set(threading.enumerate())
+    await runs.engine.start("j.1", "j", 1)
+    await until(lambda: runs.began, "the workflow has begun")
+    assert threads_of_the_engine(before)
+    await runs.engine.close()
+
+    assert not threads_of_the_engine(before)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5])
+async def test_nothing_lives_after_a_launch_that_nobody_waited_for(runs: Runs, turns: int):
+    before = set(threading.enumerate())
+    launching = asyncio.create_task(runs.engine.launch())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    launching.cancel()
+    await asyncio.gather(launching, return_exceptions=True)
+    closing = asyncio.create_task(runs.engine.close())
+    await asyncio.sleep(0)
+    closing.cancel()  # as when a process is told twice to end
+    await asyncio.gather(closing, return_exceptions=True)
+    others = ("atalaia-read", "atalaia-write", "asyncio", "uvloop")  # not the one that takes it down
+    await until(
+        lambda: not threads_of_the_engine(before, others), "its threads have ended",
+        known=lambda: threads_of_the_engine(before, others),
+    )  # fmt: skip
+
+    assert not runs.engine.launched
+    await runs.make().launch()  # there is room for the next one
+
+
+async def test_who_comes_after_it_is_closed_does_not_launch_it_again(runs: Runs):
+    await runs.engine.launch()
+    await runs.engine.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await runs.engine.start("j.1", "j", 1)
 
 
 async def test_there_is_one_engine_in_a_process(runs: Runs):
