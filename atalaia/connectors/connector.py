@@ -13,6 +13,7 @@ from atalaia.connections.session import Check, Plane, RunSession
 from atalaia.deliveries.formats import Format
 from atalaia.events.policy import Keep
 from atalaia.jobs.model import JobKind
+from atalaia.jobs.schedule import Schedule
 from atalaia.reactions.interpreter import Interpretation
 
 
@@ -29,6 +30,7 @@ class Connector:
     servers: AMQP servers for targets that say `servers_from: connection:<id>`, in order of preference:
         (settings) -> [{"host","port","user","password","tls"}].
     jobs: what a person may ask of this upstream; their names are unique within the connector.
+    schedules: which of them the clock asks for, for each connection that is wanted.
     world: which screens it fills, e.g. "calls".
     """
 
@@ -45,4 +47,5 @@ class Connector:
     subscriptions: Callable[[Any], list[dict[str, Any]]] | None = None
     servers: Callable[[Any], list[dict[str, Any]]] | None = None
     jobs: Sequence[JobKind] = ()
+    schedules: Sequence[Schedule] = ()
     world: str = ""

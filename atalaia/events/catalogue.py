@@ -88,6 +88,7 @@ FACTS: tuple[FactType, ...] = (
     FactType("installation.cancelled", "installation", "What was under way of it was called off.", (*_INSTALLATION, "jobs", "reason")),
     FactType("installation.photo_added", "installation", "Somebody added a photo.", (*_INSTALLATION, "name", "sha256", "size_bytes")),
     FactType("installation.export_asked", "installation", "Somebody asked to export its record again.", (*_INSTALLATION, "destination")),
+    FactType("installation.scheme_verified", "installation", "The portal was asked whether the vehicle has the scheme that was meant.", (*_INSTALLATION, "vehicle_id", "verdict", "assigned", "meant", "resent", "why")),
     FactType("catalog.changed", "catalog", "Entries of a catalog changed; a single one is told with before and after.", ("count", "batch", "source", "by")),
     FactType("alert.raised", "cause", "Trouble that people must see.", ("title", "detail")),
     FactType("alert.resolved", "cause", "The cause of an alert is gone.", ()),

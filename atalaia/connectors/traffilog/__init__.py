@@ -6,9 +6,12 @@ comes with the first connection. A hub without one spares the memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
+
+from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
 from atalaia.connections.session import CheckStep, Plane, SessionPort
@@ -18,6 +21,7 @@ from atalaia.connectors.traffilog.wire import PREFIX
 from atalaia.events.policy import Keep
 from atalaia.jobs.kinds import LateKinds
 from atalaia.jobs.model import JobKind
+from atalaia.jobs.schedule import Schedule
 from atalaia.reactions.interpreter import Interpretation, Interpreter, Memory
 
 PLANES = (
@@ -56,6 +60,12 @@ def _jobs() -> Sequence[JobKind]:
     return (*JOBS, *PORTAL_JOBS, *OUTSIDE_JOBS)
 
 
+def _sweep(tx: Connection, connection: str, settings: Any, now_ms: int) -> Mapping[str, Any] | None:
+    from atalaia.connectors.traffilog.portal import sweeping
+
+    return sweeping.asked(tx, connection, settings, now_ms)
+
+
 CONNECTOR = Connector(
     name="traffilog",
     title="Telematics (Traffilog)",
@@ -73,5 +83,6 @@ CONNECTOR = Connector(
         "*": Keep.KEEP,
     },
     jobs=LateKinds(_jobs),
+    schedules=(Schedule("verify_schemes", attrgetter("verify_every_s"), _sweep),),
     world="vehicles",
 )

@@ -2,7 +2,7 @@
 
 type: `traffilog.<source of a push>`, `traffilog.answer.<action>`, `traffilog.error`, `traffilog.unreadable`;
     what a job decides by time is `traffilog.verdict`, the end of a collection `traffilog.collected`, a record
-    of other software `traffilog.snapshot`.
+    of other software `traffilog.snapshot`, what the portal shows of a scheme `traffilog.scheme_verified`.
 key: the vehicle's id, `""` when the message does not tell.
 body: {"request": {"name", "parameters"} | null, "properties": {...}, "partial": true?, "job": id | ""},
     without session tokens; {"raw": text, "why", "job"} for what could not be read.
@@ -35,7 +35,9 @@ ERROR = f"{PREFIX}error"
 UNREADABLE = f"{PREFIX}unreadable"
 VERDICT = f"{PREFIX}verdict"
 PORTAL_EVICTED = f"{PREFIX}portal_evicted"  # somebody else logged in with our account
+PORTAL_KEPT = f"{PREFIX}portal_kept"  # our session was used for a while and nobody ended it
 COLLECTED = f"{PREFIX}collected"
+VERIFIED = f"{PREFIX}scheme_verified"
 SNAPSHOT = f"{PREFIX}snapshot"
 
 _ECHO = re.compile(
@@ -76,6 +78,12 @@ def verdict(
 def collected(vehicle_id: str, at_ms: int, *, job: str = "") -> Heard:
     """Answer the word that a collection is over, and that the vehicle's record is to be stated as a whole."""
     return Heard(COLLECTED, vehicle_id, at_ms, _dumps({"job": job}))
+
+
+def verified(vehicle_id: str, at_ms: int, told: Mapping[str, Any], *, job: str) -> Heard:
+    """Answer what a sweep says of one vehicle: its row of `verify.run`, with the installation's service."""
+    body = {**told, "resent": told.get("job") or "", "job": job}
+    return Heard(VERIFIED, vehicle_id, at_ms, _dumps(body), f"verified:{job}:{vehicle_id}")
 
 
 def imported(vehicle_id: str, at_ms: int, record: Mapping[str, Any], *, job: str = "") -> Heard:

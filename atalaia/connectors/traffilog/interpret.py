@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from atalaia.connectors.traffilog import heard, units
+from atalaia.connectors.traffilog.alarms import Alarms
 from atalaia.connectors.traffilog.processes import Processes
 from atalaia.connectors.traffilog.records import read_record
 from atalaia.connectors.traffilog.telling import Telling
@@ -34,7 +35,8 @@ from atalaia.reactions.interpreter import Memory
 class TraffilogInterpreter:
     """Understands the heard events of one account, in order of the log."""
 
-    def __init__(self, _connection: str, memory: Memory) -> None:
+    def __init__(self, connection: str, memory: Memory) -> None:
+        self._alarms = Alarms(connection, memory)
         self._vehicles = Vehicles(memory)
         self._processes = Processes(memory)
 
@@ -45,8 +47,14 @@ class TraffilogInterpreter:
         """
         telling = Telling(event)
         match event.type:
-            case heard.UNREADABLE | heard.ERROR | heard.PORTAL_EVICTED:
+            case heard.UNREADABLE | heard.ERROR:
                 pass
+            case heard.PORTAL_EVICTED:
+                self._alarms.evicted(telling, read_object(event.body))
+            case heard.PORTAL_KEPT:
+                self._alarms.kept(telling)
+            case heard.VERIFIED:
+                self._alarms.verified(telling, event.key, read_object(event.body))
             case heard.VERDICT:
                 self._processes.verdict(telling, event.key, read_object(event.body))
             case heard.COLLECTED:

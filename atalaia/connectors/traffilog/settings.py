@@ -38,7 +38,10 @@ class TraffilogSettings(BaseModel):
             "groups": [
                 ["API and socket", ["api_url", "app_guid", "user", "password", "socket_url", "origin"]],
                 ["Portal", ["portal_url", "portal_user", "portal_password", "portal_sharing", "root_group"]],
-                ["What may be done", ["watched", "read_only", "gsensor"]],
+                [
+                    "What may be done",
+                    ["watched", "read_only", "gsensor", "verify_every_min", "verify_resend"],
+                ],
                 ["Catalogs", ["catalog_file", "scheme_ids_file", "active_schemes_file", "models_file"]],
             ]
         },
@@ -251,6 +254,16 @@ class TraffilogSettings(BaseModel):
         12, gt=0, le=24 * 31, title="Approval within", description="Hours until a CAN check must be approved."
     )
 
+    # Verification of schemes
+    verify_every_min: float = Field(
+        5, ge=0, le=24 * 60, title="Schemes verified every",
+        description="Minutes between two looks whether finished installations have their scheme. 0 = never.",
+    )  # fmt: skip
+    verify_resend: bool = Field(
+        False, title="Send schemes again",
+        description="Write a scheme that the portal shows otherwise again, once for each installation.",
+    )  # fmt: skip
+
     # Times of the portal
     portal_within_s: Seconds = Field(
         30, title="Portal answers within", description="Seconds a portal action may take."
@@ -320,6 +333,11 @@ class TraffilogSettings(BaseModel):
         own = self.portal_password.get_secret_value()
         shared = self.portal_user in ("", self.user)
         return own or (self.password.get_secret_value() if shared else "")
+
+    @property
+    def verify_every_s(self) -> float:
+        """Answer the seconds between two verifications of schemes; 0 where there is no portal to ask."""
+        return self.verify_every_min * 60 if self.portal_url else 0.0
 
     @property
     def catalogs(self) -> dict[str, Path]:

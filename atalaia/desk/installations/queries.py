@@ -130,6 +130,21 @@ def history(tx: Connection, roots: Sequence[str]) -> list[Event]:
     return [to_event(row) for row in tx.execute(query.order_by(events.c.seq).limit(HISTORY_MAX))]
 
 
+def verified(tx: Connection, root: str) -> Event | None:
+    """Answer what was last said of the scheme that the portal shows (`installation.scheme_verified`)."""
+    query = select(events).where(events.c.key == root, events.c.type == "installation.scheme_verified")
+    row = tx.execute(query.order_by(events.c.seq.desc()).limit(1)).first()
+    return to_event(row) if row else None
+
+
+def verified_of_vehicle(tx: Connection, connection: str, vehicle: str) -> Event | None:
+    """Answer the same for the newest installation of a vehicle."""
+    c = installations.c
+    query = select(c.root).where(c.connection == connection, c.vehicle == vehicle)
+    root = tx.scalar(query.order_by(c.created_ms.desc(), c.root.desc()).limit(1))
+    return verified(tx, root) if root else None
+
+
 def to_installation(row: Any) -> Installation:
     """Read a row of `installations`, all columns."""
     values: dict[str, Any] = row._asdict()

@@ -32,7 +32,7 @@ from atalaia.web.i18n import N_
 from atalaia.web.pages import installations as listed
 from atalaia.web.pages import jobs as job_pages
 from atalaia.web.pages.common import Part, Words, done, look, screens, show
-from atalaia.web.pages.installs import VERDICTS
+from atalaia.web.pages.installs import VERDICTS, Verified, verified_of
 from atalaia.web.pages.telling import Names, Told, tell
 from atalaia.web.pages.work import QUANTITIES
 from atalaia.web.parts import Parts, parts_of
@@ -68,6 +68,7 @@ class Shown:
     kinds: list[tuple[str, str]]
     connection: str
     names: dict[str, str]
+    verified: Verified | None = None
 
 
 @routes.get("/installations/{root}")
@@ -112,6 +113,7 @@ def read_shown(tx: Connection, seen: Seen) -> Shown:
         kinds=[(kind, i18n.gettext(word)) for kind, word in PHOTO_KINDS.items()],
         connection=names.get(one.connection, one.connection),
         names=names,
+        verified=verified_of(queries.verified(tx, one.root)),
     )
 
 

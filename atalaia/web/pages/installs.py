@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+import orjson
 
 from atalaia.desk.installations.state import ERRORS, Standing
 from atalaia.events.model import Event
 from atalaia.web.i18n import N_, gettext
+from atalaia.web.said import said
 
 if TYPE_CHECKING:
     from atalaia.web.pages.telling import Names
@@ -53,6 +57,13 @@ VERDICTS = {
     "off": ("idle", "minus", N_("not active")),
     "missing": ("idle", "minus", N_("not there")),
     "unknown": ("idle", "question-mark", N_("not known yet")),
+}
+
+SCHEMES = {
+    "ok": ("good", "shield-check", N_("Scheme in the portal: as meant")),
+    "mismatch": ("bad", "alert-triangle", N_("Scheme in the portal: %(assigned)s, not %(meant)s")),
+    "unknown": ("idle", "question-mark", N_("Scheme in the portal: not known")),
+    "excluded": ("idle", "minus", N_("Scheme in the portal: not looked at after a removal")),
 }
 
 ACTS = {
@@ -118,12 +129,38 @@ def catalog_name(catalog: str) -> str:
 def tell_installation(event: Event, data: dict[str, Any], names: Names) -> Line:
     """Say what somebody did to an installation."""
     word = event.type.partition(".")[2]
+    href = f"/installations/{quote(event.key)}"
+    if word == "scheme_verified" and (seen := verified_of(event)) is not None:
+        return seen.icon, seen.tone, seen.text, _join(str(data.get("plate") or ""), seen.why), href
     icon, tone, text = ACTS.get(word, ("circle-dot", "idle", "%(plate)s"))
     if word == "approved" and data.get("override"):
         icon, tone, text = "alert-triangle", "ask", N_("CAN check approved against what it shows: %(plate)s")
     title = (gettext(text) if text != "%(plate)s" else text) % {"plate": data.get("plate") or ""}
-    said = str(data.get("reason") or data.get("name") or data.get("destination") or "")
-    return icon, tone, title, _join(said, _by(data)), f"/installations/{quote(event.key)}"
+    told = str(data.get("reason") or data.get("name") or data.get("destination") or "")
+    return icon, tone, title, _join(told, _by(data)), href
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the portal last showed of a vehicle's scheme. resent: the job that sent it again, "" for none."""
+
+    tone: str
+    icon: str
+    text: str
+    why: str
+    at_ms: int
+    resent: str
+
+
+def verified_of(event: Event | None) -> Verified | None:
+    """Read `installation.scheme_verified`; in the language of the view being drawn."""
+    if event is None:
+        return None
+    data: dict[str, Any] = orjson.loads(event.body)
+    tone, icon, text = SCHEMES.get(str(data.get("verdict")), SCHEMES["unknown"])
+    values = {name: str(data.get(name) or "—") for name in ("assigned", "meant")}
+    why, resent = said(str(data.get("why") or "")), str(data.get("resent") or "")
+    return Verified(tone, icon, gettext(text) % values, why, event.occurred_ms, resent)
 
 
 def tell_catalog(event: Event, data: dict[str, Any], names: Names) -> Line:

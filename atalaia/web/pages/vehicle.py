@@ -11,6 +11,7 @@ from fastapi import Query, Request, Response
 from sqlalchemy import Connection
 
 from atalaia.connections.queries import names as connection_names
+from atalaia.desk.installations.queries import verified_of_vehicle
 from atalaia.desk.vehicles import queries
 from atalaia.desk.vehicles.queries import Change, Module, Process, SnapshotLine, Value, Vehicle
 from atalaia.jobs.queries import Job, newest_by_param
@@ -19,6 +20,7 @@ from atalaia.web.api.jobs import kinds_of
 from atalaia.web.api.vehicles import VehicleId
 from atalaia.web.i18n import gettext
 from atalaia.web.pages.common import DAY_MS, PageCursor, Part, look, now_ms, position, screens, show
+from atalaia.web.pages.installs import Verified, verified_of
 from atalaia.web.pages.jobs import helpers as job_helpers
 from atalaia.web.pages.vehicles import helpers
 from atalaia.web.pages.work import kind_title
@@ -75,6 +77,7 @@ class Shown:
     jobs: list[Job] = field(default_factory=list[Job])
     acts: list[Act] = field(default_factory=list[Act])
     names: dict[str, str] = field(default_factory=dict[str, str])
+    verified: Verified | None = None
 
 
 @routes.get("/vehicles/{vehicle}")
@@ -136,6 +139,7 @@ def _read_frame(tx: Connection, parts: Parts, one: Vehicle) -> Shown:
         processes=[process for process in processes if process.state == "ended"],
         acts=_acts(parts, one, configured.connector if configured else ""),
         names=names,
+        verified=verified_of(verified_of_vehicle(tx, one.connection, one.vehicle)),
     )
 
 

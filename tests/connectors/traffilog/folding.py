@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from sqlalchemy import select
 
 from atalaia.connectors.traffilog.heard import heard
 from atalaia.connectors.traffilog.interpret import TraffilogInterpreter
 from atalaia.connectors.traffilog.protocol import Protocol
 from atalaia.connectors.traffilog.wire import Action
+from atalaia.events.log import to_event
 from atalaia.events.model import Event, Fact, Heard
 from atalaia.reactions.interpreter import Memory
+from atalaia.store.store import Store
+from atalaia.store.tables import HEARD, events
 from tests.connectors.traffilog.ground import T0, TOKEN, dice, lines
 
 CONNECTION = "fleet"
@@ -119,3 +123,10 @@ def queued(process_id: str = "10422606", *, toggle: str = "1", at_ms: int = T0, 
 
 def types(facts: Iterable[Fact]) -> list[str]:
     return [one.type for one in facts]
+
+
+async def told_again(store: Store, like: str = "traffilog.%") -> list[Heard]:
+    """Answer what a store's log holds as heard, to be folded by hand."""
+    query = select(events).where(events.c.family == HEARD, events.c.type.like(like)).order_by(events.c.seq)
+    found = await store.read(lambda tx: [to_event(row) for row in tx.execute(query)])
+    return [Heard(one.type, one.key, one.occurred_ms, one.body) for one in found]

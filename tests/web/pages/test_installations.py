@@ -11,11 +11,14 @@ import aiohttp
 import pytest
 
 from atalaia.ambient import Ambient
+from atalaia.clock import to_ms
 from atalaia.connectors.traffilog import CONNECTOR
 from atalaia.desk.catalogs.catalogs import get_entry, history
 from atalaia.desk.exports.columns import COLUMNS
 from atalaia.desk.installations import queries
-from tests.web.installing import CLIENT, asking, furnish, installed, leave
+from atalaia.events.model import Fact
+from tests.web.fleet import learn, snapshot
+from tests.web.installing import CLIENT, VEHICLE, asking, furnish, installed, leave
 from tests.web.pages.test_screens import text
 from tests.web.site import Browser, Site, running
 from tests.web.work import put_job
@@ -249,3 +252,22 @@ async def test_files_are_imported_on_screen_and_what_is_wrong_in_them_is_told(si
     entry = await site.parts.store.read(lambda tx: get_entry(tx, "schemes", "310306:text:"))
     assert entry is not None
     assert entry.value["scheme_id"] == "5506"
+
+
+async def test_what_the_portal_shows_of_the_scheme_is_on_both_pages_and_in_the_history(site: Site):
+    connection = await furnish(site)
+    root = await asking(site, connection)
+    now = to_ms(site.parts.ambient.clock.now())
+    told = {
+        "service": "INSTALL", "plate": "TST1A23", "job": "j1", "by": "schedule", "vehicle_id": VEHICLE,
+        "verdict": "mismatch", "assigned": "5411", "meant": "5536", "resent": "j2", "why": "",
+    }  # fmt: skip
+    fact = Fact("installation.scheme_verified", root, now, told)
+    await learn(site, connection, fact, snapshot(now))
+    browser = await site.browser("agent")
+
+    page = await text(browser, f"/installations/{root}")
+    assert page.count("Esquema no portal: 5411, não 5536") == 2
+    assert 'href="/jobs/j2"' in page
+    vehicle = await text(browser, f"/vehicles/{VEHICLE}?connection={connection}")
+    assert "Esquema no portal: 5411, não 5536" in vehicle

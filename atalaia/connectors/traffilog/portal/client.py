@@ -21,7 +21,7 @@ import structlog
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms, within
-from atalaia.connectors.traffilog.heard import PORTAL_EVICTED
+from atalaia.connectors.traffilog.heard import PORTAL_EVICTED, PORTAL_KEPT
 from atalaia.connectors.traffilog.portal import forms, xml
 from atalaia.connectors.traffilog.portal.cookies import Cookies
 from atalaia.connectors.traffilog.portal.forms import Form
@@ -37,6 +37,7 @@ SECTION = "account"  # of the connection; held by whoever uses the account, job 
 SHOWN_CHARS = 6000  # of an answer on the job's page; an activation form has 90,000
 EVICTIONS_KEPT = 50
 FRESH_S = 60.0
+KEPT_TOLD_EVERY = timedelta(minutes=30)  # of use without an eviction: what closes the alert about one
 LOGINS_A_MINUTE_MAX = 20  # two owners of one account evict each other without end: brake
 BROWSER = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -58,7 +59,8 @@ class Expired(Rejected):
 class Account:
     """What this process knows of one account. Whoever holds the account's section may change it.
 
-    evictions: when a session ended before its time; logins: the last ones, for the brake.
+    evictions: when a session ended before its time; logins: the last ones, for the brake. calm_since: since
+    when we use it without one, None before the first use; calm_told: that this has lasted was written down.
     """
 
     owner: tuple[str, str]  # address and login name
@@ -66,6 +68,16 @@ class Account:
     since: datetime | None = None
     evictions: list[datetime] = field(default_factory=list[datetime])
     logins: deque[datetime] = field(default_factory=lambda: deque[datetime](maxlen=LOGINS_A_MINUTE_MAX))
+    calm_since: datetime | None = None
+    calm_told: bool = False
+
+    def is_calm(self, now: datetime) -> bool:
+        """Answer, once for each time without evictions, whether it has lasted long enough to be told."""
+        if self.calm_told or self.since is None:
+            return False
+        self.calm_since = self.calm_since or now
+        self.calm_told = now - self.calm_since >= KEPT_TOLD_EVERY
+        return self.calm_told
 
     def evicted_since(self, moment: datetime) -> int:
         """Answer how often somebody else's login ended our session since `moment`."""
@@ -106,8 +118,12 @@ async def portal_of(ctx: JobContext) -> AsyncGenerator[Portal]:
                 yield portal
             finally:
                 new = [at for at in account.evictions if not before or at > before[0]]
-                if new:
-                    await ctx.append([_heard_of(ctx, settings, at) for at in new])
+                now = ctx.ambient.clock.now()
+                told = [_heard_of(ctx, settings, at) for at in new]
+                if not new and account.is_calm(now):
+                    told.append(Heard(PORTAL_KEPT, "", to_ms(now), orjson.dumps({"job": ctx.job}).decode()))
+                if told:
+                    await ctx.append(told)
 
 
 class Portal:
@@ -224,7 +240,9 @@ class Portal:
 
     def _was_evicted(self) -> None:
         now, since = self.clock.now(), self.account.since
-        self.account.evictions = [*self.account.evictions[1 - EVICTIONS_KEPT :], now]
+        account = self.account
+        account.evictions = [*account.evictions[1 - EVICTIONS_KEPT :], now]
+        account.calm_since, account.calm_told = now, False
         self._record("received", "(our session had ended: somebody else logged in with the account)")
         if self.settings.portal_sharing is Sharing.OURS:
             lived_s = round((now - since).total_seconds()) if since else 0

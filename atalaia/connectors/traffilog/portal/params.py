@@ -122,16 +122,26 @@ class SyncAssetTypes(_Params):
 
 
 class SweepRow(_Params):
-    """One finished installation to verify. vehicle_setting_id: what the vehicle shall have."""
+    """One finished installation to verify. vehicle_setting_id: what the vehicle shall have.
+
+    serial: of the unit that was installed; a vehicle that carries another one by now is left alone. "" = any.
+    installation: which one it is, so that its page shows the verdict. resend: a scheme that differs may be
+    sent again, unless all of it is only a look. standing: an alert about it stands, so it is looked at,
+    however old it is.
+    """
 
     vehicle_id: Id
-    client_id: Id
+    client_id: IdOrNone = ""
     vehicle_setting_id: IdOrNone = ""
     service: str = Field(max_length=40)
     done_ms: int = Field(ge=0)
     plate: PlateOrNone = ""
-    client_name: ClientName
+    client_name: Annotated[str, Field(max_length=200)] = ""
     comment: Text = ""
+    serial: SerialOrNone = ""
+    installation: Annotated[str, Field(max_length=36)] = ""
+    resend: bool = True
+    standing: bool = False
 
 
 class VerifySchemes(_Params):

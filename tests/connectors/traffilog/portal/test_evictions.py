@@ -7,16 +7,22 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from atalaia.clock import HeldClock
+from atalaia.connectors.traffilog.portal import client
 from atalaia.store.tables import events
+from tests.connectors.traffilog.folding import CONNECTION as FLEET
+from tests.connectors.traffilog.folding import Fold, told_again
 from tests.connectors.traffilog.portal.bench import (
     EMPTY,
     STOCK,
     USED,
     USED_PLATE,
     Bench,
+    benched,
     install_of,
 )
 from tests.simulators.traffilog_ground import PORTAL_USER
+from tests.store.bases import Base
 
 MARITIMA = {"client_id": "310206", "client_name": "Marítima Transportes"}
 READS = ("VHCLS", "GET_VHCL_ACTIVATION_DATA_NEW")
@@ -108,3 +114,48 @@ async def test_jobs_side_by_side_share_one_session(bench: Bench):
         "activation", "activation", "company_change", "deactivation", "deactivation", "order",
     ]  # fmt: skip
     assert (bench.sim.portal.logins[PORTAL_USER], bench.sim.portal.evictions) == (1, 0)
+
+
+async def alarms(bench: Bench) -> list[tuple[str, str]]:
+    """Answer the alerts that follow from what is written down: (type, cause)."""
+    fold = Fold()
+    fold.hear(*await told_again(bench.store, "traffilog.portal%"))
+    return [(one.type, one.key) for one in fold.facts]
+
+
+async def test_an_eviction_raises_an_alert_that_ends_once_we_were_left_alone_for_a_while(bench: Bench):
+    evict_at(bench, READS[0])
+    await bench.run("vehicle_resolve", plate=USED_PLATE)
+    raised = ("alert.raised", f"traffilog.evicted:{FLEET}")
+    assert await alarms(bench) == [raised]
+
+    await bench.clock.run_for(20 * 60)
+    await bench.run("vehicle_resolve", plate=USED_PLATE)
+    assert await alarms(bench) == [raised]  # too soon to tell
+
+    await bench.clock.run_for(11 * 60)
+    await bench.run("vehicle_resolve", plate=USED_PLATE)
+    assert await alarms(bench) == [raised, ("alert.resolved", raised[1])]
+
+
+async def test_a_fresh_process_closes_the_alert_of_the_one_before_it(bench: Bench):
+    evict_at(bench, READS[0])
+    await bench.run("vehicle_resolve", plate=USED_PLATE)
+    client.forget_all()
+    for _ in range(2):
+        await bench.run("vehicle_resolve", plate=USED_PLATE)
+        await bench.clock.run_for(31 * 60)
+    await bench.run("vehicle_resolve", plate=USED_PLATE)
+
+    assert [type for type, _ in await alarms(bench)] == ["alert.raised", "alert.resolved"]
+
+
+async def test_an_account_that_is_said_to_be_shared_raises_no_alert(sqlite: Base, clock: HeldClock):
+    client.forget_all()
+    store = await sqlite.open()
+    async with benched(store, sqlite.url, sqlite.folder, clock, portal_sharing="shared") as bench:
+        evict_at(bench, READS[0])
+        await bench.run("vehicle_resolve", plate=USED_PLATE)
+
+        assert await alarms(bench) == []
+        assert len(await told_again(store, "traffilog.portal_evicted")) == 1
