@@ -33,7 +33,7 @@ from atalaia.desk.exports.destinations import Destination, Files
 from atalaia.desk.exports.exporter import Exporter
 from atalaia.desk.installations.fold import Installations
 from atalaia.desk.vehicles.fold import Vehicles
-from atalaia.errors import AtalaiaError, ConfigError, StoreUnavailable
+from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.events.gaps import Gaps
 from atalaia.events.log import EventLog
 from atalaia.events.model import Fact
@@ -42,6 +42,7 @@ from atalaia.events.retention import Rules, sweep
 from atalaia.jobs.context import House
 from atalaia.jobs.engine import DbosEngine
 from atalaia.jobs.kinds import Kinds
+from atalaia.jobs.schedule import Schedules
 from atalaia.jobs.submit import Orders
 from atalaia.jobs.worker import Jobs
 from atalaia.reactions.folding import Folding
@@ -179,6 +180,9 @@ def _loops(hub: Hub) -> dict[str, Any]:
     exporting = _While(hub.exporter.run)
     hub.ownership.watch(Watch("exports:", lambda _: ["exports:all"], exporting.gained, exporting.lost))
     hub.jobs.watch(hub.ownership)
+    if declared := {name: one.schedules for name, one in hub.connectors.items() if one.schedules}:
+        asking = _While(Schedules(hub.store, hub.ambient, hub.registry, hub.orders, declared).run)
+        hub.ownership.watch(Watch("schedules:", lambda _: ["schedules:all"], asking.gained, asking.lost))
     if hub.settings.snapshot_every_hours and hub.settings.snapshot_repository.get_secret_value():
         pushing = _While(lambda: _push_snapshots(hub))
         hub.ownership.watch(Watch("snapshots:", lambda _: ["snapshots:all"], pushing.gained, pushing.lost))
@@ -263,19 +267,9 @@ async def _write_lost(hub: Hub, lost: list[str]) -> None:
 
 
 async def _push_snapshots(hub: Hub) -> None:
-    """Push the redacted state now and then; what cannot be pushed now is tried again at the next turn."""
-    from atalaia.desk.system.publishing import repository_of
-    from atalaia.desk.system.report import state_report
+    from atalaia.desk.system.pushing import Pushing  # of no use to a hub that pushes nothing
 
-    repository = repository_of(hub.settings, hub.redactor)
-    while True:
-        await hub.ambient.clock.sleep(hub.settings.snapshot_every_hours * 3600)
-        try:
-            now_ms = to_ms(hub.ambient.clock.now())
-            report = await state_report(hub.store, hub.registry, hub.settings, hub.redactor, now_ms)
-            log.info("snapshot.pushed", commit=await repository.publish(report, "State of Atalaia"))
-        except AtalaiaError as error:
-            log.warning("snapshot.not_pushed", said=str(error))
+    await Pushing(hub.store, hub.ambient, hub.registry, hub.settings, hub.redactor).run()
 
 
 class _While:
