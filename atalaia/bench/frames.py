@@ -1,9 +1,10 @@
 """`bench frames`: texts of the telematics socket read per second, whole and fragmented, vehicles pushing.
 
-Three depths: put together (`Protocol.take`), with what is written down (`heard`), and understood (the
-interpreter's facts). Beside it, in the same run: `json.loads` alone on the same texts, where heads and tails
-of answers are completed beforehand so that it can read them. All of it runs in a process of its own, so that
-its memory can be told. Nothing in it waits, so seconds are those of one processor.
+First the reading alone, at three depths: put together (`Protocol.take`), with what is written down (`heard`),
+and understood (the interpreter's facts); beside it `json.loads` alone on the same texts, whose heads and
+tails are completed beforehand so that it can read them. That runs in a process of its own, so that its
+memory can be told, and nothing in it waits, so seconds are those of one processor. Then the whole hub on a
+live socket: see `hearing`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from atalaia.bench import hearing
 from atalaia.bench.common import rss_mb, say
 from atalaia.events.model import Event, Heard
 
@@ -31,8 +33,10 @@ PAYLOADS = ("15020895240B000B00002F5B00002712FF0800", "0402F007", "160208A1")
 ECHO = "91f00a9f99518437a36b63d30f7dbe444616298459"
 
 
-async def bench(*, vehicles: int, seconds: float) -> dict[str, Any]:
-    """Measure in a process of its own; answer the result."""
+async def bench(
+    *, vehicles: int, seconds: float, rate: float, burst: float, hub_seconds: float
+) -> dict[str, Any]:
+    """Measure reading, then the hub, each in a process of its own. hub_seconds: 0 leaves the hub out."""
     say(f"frames: {vehicles} vehicles, {seconds:g} s for each figure")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", __name__, str(vehicles), str(seconds), stdout=asyncio.subprocess.PIPE
@@ -41,6 +45,8 @@ async def bench(*, vehicles: int, seconds: float) -> dict[str, Any]:
     if process.returncode:
         raise RuntimeError(f"the measurement ended with status {process.returncode}")
     result: dict[str, Any] = json.loads(out)
+    if hub_seconds:
+        result["hub"] = await hearing.bench(vehicles=vehicles, seconds=hub_seconds, rate=rate, burst=burst)
     return result
 
 

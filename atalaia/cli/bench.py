@@ -73,11 +73,19 @@ def calls(
 @app.command("frames")
 def frames(
     vehicles: Annotated[int, typer.Option(min=1, max=100_000, help="Vehicles whose units push.")] = 1000,
-    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long to measure each figure.")] = 2.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long to measure each figure.")] = 0.5,
+    rate: Annotated[float, typer.Option(min=1, help="Pushes a second of the hub's steady load.")] = 300.0,
+    burst: Annotated[float, typer.Option(min=1, help="Pushes a second of its heavy load.")] = 4000.0,
+    hub_seconds: Annotated[
+        float, typer.Option(min=0, max=600, help="How long each load on the hub lasts; 0 leaves it out.")
+    ] = 4.0,
     as_json: AsJson = False,
 ) -> None:
-    """Texts of the telematics socket read per second, whole and fragmented, beside json.loads alone."""
-    _show(frames_bench.bench(vehicles=vehicles, seconds=seconds), as_json)
+    """Telematics frames read per second, and a whole hub with 1,000 vehicles subscribed and pushing."""
+    work = frames_bench.bench(
+        vehicles=vehicles, seconds=seconds, rate=rate, burst=burst, hub_seconds=hub_seconds
+    )
+    _show(work, as_json)
 
 
 @app.command("jobs")

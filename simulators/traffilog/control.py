@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """`/_faults`, `/_ledger`, `/_state`, `/_units/SERIAL`, `/_play`."""
+    """`/_faults`, `/_ledger`, `/_state`, `/_units/SERIAL`, `/_play`, `/_load`."""
 
     def __init__(self, sim: TraffilogSimulator) -> None:
         self.sim = sim
@@ -29,6 +29,7 @@ class Control:
         app.router.add_get("/_state", self.state)
         app.router.add_post("/_units/{serial}", self.unit)
         app.router.add_post("/_play", self.play)
+        app.router.add_post("/_load", self.load)
         return app
 
     async def faults(self, request: web.Request) -> web.Response:
@@ -79,6 +80,12 @@ class Control:
         body = await _body(request)
         self.sim.upstream.spawn(self._play(Path(body["file"]), str(body["vehicle_id"])))
         return web.json_response({"playing": body["file"]}, status=202)
+
+    async def load(self, request: web.Request) -> web.Response:
+        """Have the vehicles that are heard push: `{"rate": 500, "seconds": 10}`, pushes a second."""
+        body = await _body(request)
+        self.sim.begin_load(float(body["rate"]), float(body["seconds"]))
+        return web.json_response({"load": "begun"}, status=202)
 
     async def _play(self, recording: Path, vehicle_id: str) -> None:
         await self.sim.play(recording, vehicle_id)

@@ -17,6 +17,7 @@ from simulators.traffilog.chaos import Chaos
 from simulators.traffilog.control import Control
 from simulators.traffilog.ledger import Ledger
 from simulators.traffilog.life import Life
+from simulators.traffilog.load import Load
 from simulators.traffilog.models import Json
 from simulators.traffilog.pace import Pace
 from simulators.traffilog.portal import Portal
@@ -85,6 +86,7 @@ class TraffilogSimulator:
         self._host = "127.0.0.1"
         self._ports = dict.fromkeys(surfaces, 0)
         self._control_port = 0
+        self._load: Load | None = None
 
     # ---- ports ---------------------------------------------------------------------------
 
@@ -180,6 +182,12 @@ class TraffilogSimulator:
         """Let vehicles drive and units come and go, until the simulator stops."""
         self.upstream.spawn(Life(self.upstream).run())
 
+    def begin_load(self, rate: float, seconds: float) -> Load:
+        """Have the vehicles that are heard push, `rate` pushes a second; see `Load`."""
+        self._load = Load(self.upstream, rate, seconds)
+        self.upstream.spawn(self._load.run())
+        return self._load
+
     async def play(self, recording: Path, vehicle_id: str) -> int:
         """Push a recorded stream to whoever subscribed `vehicle_id`, with its own times; answers how many."""
         return await recorded.play(self.upstream, recording, vehicle_id)
@@ -222,6 +230,7 @@ class TraffilogSimulator:
             ],
             "bad_frames": list(self.doors.bad_frames),
             "pushed": up.connections.pushed,
+            "load": self._load.as_json() if self._load else None,
             "portal": self.portal.state(),
             "failures": [repr(error) for error in up.failures],
         }

@@ -13,7 +13,7 @@ import uvloop
 from atalaia.clock import HeldClock, SystemClock
 from simulators.traffilog import demo_world, load_world
 from tests.peers.ground import ROOT
-from tests.simulators.traffilog_ground import VEHICLE, log_in, peer_of, running
+from tests.simulators.traffilog_ground import VEHICLE, log_in, peer_of, properties_of, running
 
 
 async def test_it_tells_its_addresses_answers_a_login_and_ends_on_a_signal():
@@ -93,3 +93,24 @@ def test_a_world_for_loads_has_as_many_vehicles_as_asked_for():
     world = load_world(1000)
     assert len({one.id for one in world.vehicles}) == len({one.plate for one in world.vehicles}) == 1000
     assert all(unit.online for unit in world.units)
+
+
+async def test_a_load_pushes_at_its_rate_in_turn_and_tells_when_each_push_left(clock: HeldClock):
+    async with running(clock, world=load_world(3)) as sim, peer_of(sim) as peer:
+        for vehicle in ("2910000", "2910001"):
+            await peer.watch(vehicle)
+        async with aiohttp.ClientSession() as http:
+            asked = {"rate": 50, "seconds": 2}
+            async with http.post(f"{sim.control_url}/_load", json=asked) as answer:
+                assert answer.status == 202
+        await clock.run_for(3)
+        load = sim.state()["load"]
+        assert (load["state"], load["messages"] + load["values"], load["values"]) == ("over", 100, 10)
+        texts = [properties_of(await peer.next()) for _ in range(100)]
+
+    values = [one["data"] for one in texts if one["data_source"] == "UNIT_PARAMETERS"]
+    assert len(values) == 10
+    assert {rows[0]["inner_id"] for rows in values} == {"0000000930000000", "0000000930000001"}
+    stamps = [int(row["paramvalue"], 16) for rows in values for row in rows if row["id"] == "00002714"]
+    assert stamps == sorted(stamps)
+    assert all(0 <= at - load["began_ms"] % 2**32 <= 2000 for at in stamps)
