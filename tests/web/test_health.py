@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
+from atalaia.ambient import Ambient
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.events.log import read_after
 from atalaia.events.model import Fact
-from tests.web.site import Site
+from tests.web.site import Site, running
 
 
 async def test_health_tells_everybody_the_word_and_the_details_only_who_may_know(site: Site) -> None:
@@ -32,3 +35,18 @@ async def test_health_tells_everybody_the_word_and_the_details_only_who_may_know
         assert live.status == 200
     async with nobody.get("/health/ready") as ready:
         assert ready.status == 503
+
+
+async def test_an_old_client_with_a_key_is_told_what_the_older_software_told(
+    tmp_path: Path, ambient: Ambient
+):
+    async with running(tmp_path, ambient, old_worker_key="worker-key-4711", old_admin_key="") as site:
+        nobody = site.client()
+        fields = {"status", "service", "timestamp", "git_commit", "git_branch", "boot_id", "uptime_s", "pid"}
+        async with nobody.get("/health", headers={"x-worker-key": "worker-key-4711"}) as answer:
+            told = await answer.json()
+        assert fields <= set(told) and "details" not in told
+        assert told["pid"] == os.getpid()
+        for header in ({}, {"x-worker-key": "wrong"}, {"x-admin-key": ""}):
+            async with nobody.get("/health", headers=header) as answer:
+                assert "pid" not in await answer.json()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import hmac
+import os
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,7 +17,7 @@ from atalaia.connections.queries import list_connections
 from atalaia.desk.system.queries import list_cursors, list_workers, sizes, store_bytes
 from atalaia.events.queries import counts
 from atalaia.jobs.queries import count_by_state, needing_person
-from atalaia.version import VERSION, git_sha
+from atalaia.version import VERSION, git_branch, git_sha
 from atalaia.web.access import unauthenticated, who_of
 from atalaia.web.api.common import REFUSALS
 from atalaia.web.health import Health, Seen
@@ -50,11 +53,18 @@ async def truth(request: Request) -> JSONResponse:
 
 @routes.get("/health", responses=_PLAIN)
 async def health(request: Request) -> JSONResponse:
-    """All three at once; details only for who may see the system."""
+    """All three at once; details only for who may see the system, or shows an old client's key."""
     seen = await _look(request)
+    parts = parts_of(request)
     ready = "failing" if seen.word == "failing" else "ok"
-    moment = rfc3339(to_ms(parts_of(request).ambient.clock.now()))
-    old = {"ok": ready == "ok", "service": "atalaia", "ts": moment, "timestamp": moment}  # old clients ask so
+    now_ms = to_ms(parts.ambient.clock.now())
+    moment = rfc3339(now_ms)
+    old: dict[str, Any] = {"ok": ready == "ok", "service": "atalaia", "ts": moment, "timestamp": moment}
+    if _may_know(request):  # what the older software's first generation told everybody
+        branch = await asyncio.to_thread(git_branch)
+        uptime_s = max(0, (now_ms - parts.started_ms) // 1000)
+        old |= {"git_commit": git_sha(), "git_branch": branch, "boot_id": parts.worker}
+        old |= {"uptime_s": uptime_s, "pid": os.getpid()}
     return _answer(request, {"status": seen.word, "live": "ok", "ready": ready, **old}, seen)
 
 
@@ -86,6 +96,19 @@ def _answer(request: Request, said: dict[str, Any], seen: Seen) -> JSONResponse:
     if who_of(request).may("system:read"):
         said |= {"why": seen.why, "details": seen.details, "version": VERSION, "git_sha": git_sha()}
     return JSONResponse(said, 503 if seen.word == "failing" else 200, {"Cache-Control": "no-store"})
+
+
+def _may_know(request: Request) -> bool:
+    """Answer whether the caller may see the system, or shows a key of the older software."""
+    if who_of(request).may("system:read"):
+        return True
+    settings = parts_of(request).settings
+    shown = {"x-worker-key": settings.old_worker_key, "x-admin-key": settings.old_admin_key}
+    return any(_same(request.headers.get(name), key.get_secret_value()) for name, key in shown.items())
+
+
+def _same(shown: str | None, wanted: str) -> bool:
+    return bool(wanted) and shown is not None and hmac.compare_digest(shown.encode(), wanted.encode())
 
 
 def _forwarded(request: Request) -> bool:
