@@ -8,7 +8,13 @@ class AtalaiaError(Exception):
 
 
 class UpstreamError(AtalaiaError):
-    """Something beyond our own walls failed. Each subclass says who acts next."""
+    """Something beyond our own walls failed. Each subclass says who acts next.
+
+    cause: a stable word for where it failed, e.g. `dns`; todo: what a person can do about it. Both may be "".
+    """
+
+    cause: str = ""
+    todo: str = ""
 
 
 class Unavailable(UpstreamError):
@@ -18,9 +24,10 @@ class Unavailable(UpstreamError):
 class Refused(UpstreamError):
     """Our credentials are no longer good. Only a person can go on."""
 
-    def __init__(self, said: str, *, ask: str) -> None:
+    def __init__(self, said: str, *, ask: str, cause: str = "") -> None:
         super().__init__(said)
-        self.ask = ask  # shown on the connection's card, e.g. "Scan the QR code"
+        self.ask = self.todo = ask  # shown on the connection's card, e.g. "Scan the QR code"
+        self.cause = cause
 
 
 class Rejected(UpstreamError):

@@ -108,6 +108,7 @@ class Keeper:
         self._planes: dict[str, _Seen] = {}
         self._alarms: set[str] = set()  # raised here; those of the process before are in the table
         self._changed: set[str] = set()
+        self._failure: dict[str, Any] = {}  # what ended the last try, until one is live
         self._flushed_ms: int | None = None
         self._source = Source(configured.id, lease.epoch)
 
@@ -169,10 +170,23 @@ class Keeper:
         before = self.state
         after, commands = step(before, got, now, Rules(self._kind.silence, pause))
         self.state = after
+        self._note_failure(got, after)
+        if self._failure:
+            evidence = {**evidence, "failure": self._failure}
         if name_of(before) != name_of(after) or any(isinstance(c, Hearing) for c in commands):
             await self._retry(lambda: self._write(before, after, commands, evidence))
         for command in commands:
             await self._carry_out(command)
+
+    def _note_failure(self, got: Input, after: State) -> None:
+        """Remember why the last try ended: people still need to know it while the next one opens."""
+        if isinstance(after, Live | Stopped):
+            self._failure = {}
+        elif isinstance(got, Lost):
+            told = {"said": str(got.error), "cause": got.error.cause, "todo": got.error.todo}
+            self._failure = {name: fit_text(value, TEXT_CHARS_MAX) for name, value in told.items() if value}
+        elif isinstance(after, Waiting):
+            self._failure = {"said": fit_text(after.reason, TEXT_CHARS_MAX)}
 
     async def _carry_out(self, command: Command) -> None:
         match command:

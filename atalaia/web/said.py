@@ -181,6 +181,76 @@ FORMS: tuple[str, ...] = (
     N_("The connection to {} was closed, virtual host {}."),
     N_("RabbitMQ did not confirm within {} s."),
     N_("The subscription was deleted."),
+    # the telematics sockets: how the way there ends, and what to do
+    N_("{} refused the WebSocket with HTTP {}."),
+    N_("The certificate of {} is not trusted."),
+    N_("{} does not speak TLS with us."),
+    N_("{} broke the connection without an answer."),
+    N_("There is no route from here to {} ({})."),
+    N_("Nothing accepts connections on {} ({})."),
+    N_("The name {} is not known here."),
+    N_("The name {} could not be looked up in time."),
+    N_("{} does not answer at all: no route, or a firewall."),
+    N_("The file of the certificate authority is not there or holds no PEM certificate."),
+    N_("Correct the address, or make the name known here (DNS of the VPN)."),
+    N_("Bring up the VPN, or allow this machine on the upstream's network."),
+    N_("Check the port in the address, and that the upstream runs."),
+    N_("Check the machine's clock, the address, and the certificate authority in the settings."),
+    N_("Check the address and proxies on the way; the upstream may be down."),
+    N_("Try again later; if it stays so, look at the account."),
+    N_("Check the socket's address, its GUID and the origin; allow WebSockets on the way."),
+    N_("Nothing: we log in anew. If it stays so, compare our frames with a capture (frames compare)."),
+    N_("The socket is open but nothing is answered: a new one is opened."),
+    N_("There is no login at this address (HTTP {})."),
+    N_("Correct the API address, the GUID and the version in the connection's settings."),
+    N_("The login was not answered in time."),
+    N_("The login was refused ({})."),
+    N_("Check the name and the password of this connection."),
+    N_("The login succeeded, but its answer holds no session token."),
+    N_("The login address answered with HTTP {}."),
+    N_("The login answered with an empty body, as its load balancer does at times."),
+    N_("The login answered with JSON of another shape."),
+    N_("The upstream could not log in just now ({})."),
+    N_("The socket's handshake was not answered in time."),
+    N_("{} was not answered within {} s."),
+    N_("The socket broke while a frame was sent."),
+    N_("More was heard than could be written down; the socket is left."),
+    N_("The socket is open, but nothing is answered. {}"),
+    N_("The login could not be renewed. {}"),
+    N_("{} watched vehicles are not known upstream: {}."),
+    N_("Correct the list of watched vehicles in the connection's settings."),
+    N_("The upstream refused one of several requests without saying which ({})."),
+    N_("Another process of this client is being prepared upstream."),
+    N_("The upstream calls the frame of {} wrong ({})."),
+    N_("The upstream does not accept this session any more ({})."),
+    N_("The upstream does not know what {} asks for ({})."),
+    N_("The upstream failed at {} ({})."),
+    N_("The upstream has no free database connection (6666)."),
+    N_("The session was not proven in time."),
+    N_("There is a way to {}."),
+    N_("The certificate is good."),
+    N_("No TLS is asked for."),
+    N_("The login name and password are good."),
+    N_("The socket is open."),
+    N_("Our frame was answered in {} ms ({})."),
+    N_("No portal is set."),
+    N_("Give its address to install and uninstall."),
+    N_("API: name"),
+    N_("API: route"),
+    N_("API: port"),
+    N_("API: TLS"),
+    N_("Socket: name"),
+    N_("Socket: route"),
+    N_("Socket: port"),
+    N_("Socket: TLS"),
+    N_("Portal: name"),
+    N_("Portal: route"),
+    N_("Portal: port"),
+    N_("Portal: TLS"),
+    N_("Frame"),
+    N_("texts come"),
+    N_("open"),
+    N_("answers"),
     # the telematics portal: what its jobs do, find and fail at
     N_("Looking for the vehicle"),
     N_("Freeing the unit"),
@@ -329,12 +399,14 @@ def _said(text: str, language: str) -> str:
         return exact
     for pattern, form in _patterns():
         if found := pattern.fullmatch(text):
-            return gettext(form).format(*(_inner(group) for group in found.groups()))
+            return gettext(form).format(*(_inner(group, language) for group in found.groups()))
     return text
 
 
-def _inner(text: str) -> str:
-    """Answer what stands in a place: a form of its own, or a name that stays as it is."""
+def _inner(text: str, language: str) -> str:
+    """Answer what stands in a place: a sentence or a form of its own, or a name that stays as it is."""
+    if text.endswith("."):
+        return _said(text, language)
     return gettext(text) if text in FORMS else text
 
 

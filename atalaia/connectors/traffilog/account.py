@@ -64,7 +64,8 @@ class Account:
     async def _try(self) -> Token:
         status, body = await self._post()
         if status in (404, 405, 410):
-            raise Refused(f"There is no login at this address (HTTP {status}).", ask=ASK_ADDRESS)
+            said = f"There is no login at this address (HTTP {status})."
+            raise Refused(said, ask=ASK_ADDRESS, cause=Cause.LOGIN)
         try:
             return read_login(status, body)
         except Unreadable as error:

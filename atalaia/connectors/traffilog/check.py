@@ -17,7 +17,7 @@ from atalaia.errors import Refused, UpstreamError
 # The names of the steps below, in the order of the way; those after a failed one are skipped.
 WAY = ("name", "route", "port", "TLS")
 CAUSES = {"Login": Cause.LOGIN, "WebSocket": Cause.SOCKET, "Frame": Cause.FRAME}
-PASSED = {
+PASSED: dict[str, int] = {
     Cause.DNS: 0,
     Cause.ROUTE: 1,
     Cause.TCP: 2,
@@ -104,7 +104,7 @@ class _Checker:
         except Refused as error:
             self._say(stage, "failed", str(error), error.ask)
         except Unreached as error:
-            self._say(stage, "failed", str(error), error.todo, cause=error.cause.value)
+            self._say(stage, "failed", str(error), error.todo, cause=str(error.cause))
         except UpstreamError as error:
             self._say(stage, "failed", str(error), REMEDY[CAUSES[stage]])
 

@@ -13,6 +13,7 @@ from atalaia.connectors.traffilog.wire import Json, Token, read_object, text_of
 from atalaia.errors import Refused, Unavailable, Unreadable
 
 ASK = "Check the name and the password of this connection."
+LOGIN = "login"  # the cause; see `reach.Cause`
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
@@ -51,7 +52,8 @@ def read_login(status: int, body: bytes) -> Token:
     if value == "0":
         raise Unreadable("The login succeeded, but its answer holds no session token.", raw=body)
     said = text_of(properties, "description").strip()
-    raise Refused(f"The login was refused ({value or 'no code'}{': ' if said else ''}{said}).", ask=ASK)
+    refused = f"The login was refused ({value or 'no code'}{': ' if said else ''}{said})."
+    raise Refused(refused, ask=ASK, cause=LOGIN)
 
 
 def read_probe(status: int, body: bytes) -> bool:
@@ -61,7 +63,7 @@ def read_probe(status: int, body: bytes) -> bool:
 
 def _read(status: int, body: bytes) -> Json:
     if status in (401, 403):
-        raise Refused(f"The login was refused (HTTP {status}).", ask=ASK)
+        raise Refused(f"The login was refused (HTTP {status}).", ask=ASK, cause=LOGIN)
     if status != 200:
         raise Unavailable(f"The login address answered with HTTP {status}.")
     if not body.strip(b"\x00 \r\n\t"):

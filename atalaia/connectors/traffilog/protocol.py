@@ -29,8 +29,22 @@ from atalaia.errors import Rejected, Unavailable, UpstreamError
 REMEMBERED_MAX = 512  # requests nobody waits for, whose answers may still come
 
 
+FRAME = "frame"  # the cause of what the upstream says against our frames; see `reach.Cause`
+FRAME_TODO = "Nothing: we log in anew. If it stays so, compare our frames with a capture (frames compare)."
+
+
 class SessionSpent(Unavailable):
     """The token is not good any more (403, 406): log in again, then ask again."""
+
+    cause = FRAME
+    todo = FRAME_TODO
+
+
+class WrongFrame(Rejected):
+    """The upstream calls our frame wrong (400)."""
+
+    cause = FRAME
+    todo = FRAME_TODO
 
 
 class Busy(Unavailable):
@@ -232,7 +246,7 @@ def refusal(action: str, message: Answer | RawError, *, alone: bool = True) -> U
         case "8":
             return Busy("Another process of this client is being prepared upstream.")
         case "400":
-            return Rejected(f"The upstream calls the frame of {action} wrong (400{more}).")
+            return WrongFrame(f"The upstream calls the frame of {action} wrong (400{more}).")
         case "403" | "406":
             return SessionSpent(f"The upstream does not accept this session any more ({value}{more}).")
         case "404":

@@ -18,6 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from atalaia.clock import Clock, within
+from atalaia.connectors.traffilog.protocol import FRAME_TODO
 from atalaia.connectors.traffilog.settings import TraffilogSettings, place_of
 from atalaia.errors import Refused, Unavailable
 
@@ -47,7 +48,7 @@ REMEDY = {
     Cause.HTTP: "Check the address and proxies on the way; the upstream may be down.",
     Cause.LOGIN: "Try again later; if it stays so, look at the account.",
     Cause.SOCKET: "Check the socket's address, its GUID and the origin; allow WebSockets on the way.",
-    Cause.FRAME: "Log in again; if it stays so, compare our frames with a capture (`frames compare`).",
+    Cause.FRAME: FRAME_TODO,
     Cause.MUTE: "The socket is open but nothing is answered: a new one is opened.",
 }
 
@@ -58,10 +59,7 @@ class Unreached(Unavailable):
     def __init__(self, cause: Cause, said: str) -> None:
         super().__init__(said)
         self.cause = cause
-
-    @property
-    def todo(self) -> str:
-        return REMEDY[self.cause]
+        self.todo = REMEDY[cause]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,8 @@ def context_of(settings: TraffilogSettings) -> ssl.SSLContext:
         return _context(path, path.stat().st_mtime_ns if path else 0, settings.tls_verify)
     except (OSError, ssl.SSLError):
         said = "The file of the certificate authority is not there or holds no PEM certificate."
-        raise Refused(said, ask="Correct the path in the connection's settings.") from None
+        ask = "Correct the path in the connection's settings."
+        raise Refused(said, ask=ask, cause=Cause.TLS) from None
 
 
 @lru_cache(maxsize=16)

@@ -15,7 +15,7 @@ from atalaia.connectors.traffilog.protocol import Missing, SessionSpent
 from atalaia.connectors.traffilog.reach import Cause, Unreached
 from atalaia.connectors.traffilog.settings import TraffilogSettings
 from atalaia.connectors.traffilog.wire import CONFIG_STATUS, MESSAGES, PARAMETERS
-from atalaia.errors import Refused, Unavailable
+from atalaia.errors import Refused, Unavailable, UpstreamError
 
 TICK_S = 1.0
 ASKED_AT_ONCE = 16
@@ -51,7 +51,7 @@ class Session:
                 if renewed is not None:
                     old, (current, line) = current, renewed
                     await old.aclose()
-        except Unavailable as error:
+        except UpstreamError as error:
             self._show(error)
             raise
         finally:
@@ -69,7 +69,7 @@ class Session:
             await self._port.live(watched=len(self._settings.watched))
             await self._watch(line)
         except BaseException as error:
-            if isinstance(error, Unavailable | Refused):
+            if isinstance(error, UpstreamError):
                 self._show(error)
             await stack.aclose()
             raise
@@ -222,13 +222,12 @@ class Session:
             await self._port.suspect(f"The login could not be renewed. {error}")
             return None
 
-    def _show(self, error: Unavailable | Refused) -> None:
+    def _show(self, error: UpstreamError) -> None:
         """Mark on the card where the way ended."""
-        cause = error.cause if isinstance(error, Unreached) else None
-        plane = "login" if isinstance(error, Refused) or cause is Cause.LOGIN else "socket"
-        self._port.prove(plane, "failing", claim=cause.value if cause else "", said=str(error))
-        if cause is Cause.MUTE:
-            self._port.prove("answers", "failing", claim=cause.value, said=str(error))
+        plane = "login" if isinstance(error, Refused) or error.cause == Cause.LOGIN else "socket"
+        if error.cause in (Cause.MUTE, Cause.FRAME):
+            plane = "answers"
+        self._port.prove(plane, "failing", said=str(error))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -23,6 +23,18 @@ MINUTE_MS = 60_000
 BARS = 48
 KINDS_SHOWN = 4
 _TOLD_HEALTH = ("hung", "mute")
+# Where on the way to an upstream it failed, in the order of the way.
+CAUSES = {
+    "dns": N_("name (DNS)"),
+    "route": N_("route or VPN"),
+    "tcp": N_("port (TCP)"),
+    "tls": N_("certificate (TLS)"),
+    "http": N_("HTTP"),
+    "login": N_("login"),
+    "websocket": N_("WebSocket"),
+    "frame": N_("our frame"),
+    "mute": N_("open but mute"),
+}
 # A live one writes its last sign of life each second; when that stops, nobody looks any more.
 _NOBODY_LOOKS_MS = 90_000
 
@@ -266,6 +278,11 @@ def claim_text(plane: PlaneLine) -> str:
     return said(plane.claim)
 
 
+def cause_word(cause: str) -> str:
+    """Answer where on the way to an upstream it failed; a cause that we do not know is shown as it is."""
+    return gettext(CAUSES[cause]) if cause in CAUSES else cause
+
+
 def bars_label(card: Card) -> str:
     """Say what the cells of the day show."""
     if card.share is None:
@@ -290,5 +307,5 @@ def for_templates() -> dict[str, Any]:
     """Answer what the templates of the wall call."""
     return {
         "evidence_text": evidence_text, "claim_text": claim_text, "bars_label": bars_label,
-        "bar_label": bar_label, "rate_label": rate_label,
+        "bar_label": bar_label, "rate_label": rate_label, "cause_word": cause_word,
     }  # fmt: skip

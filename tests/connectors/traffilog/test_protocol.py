@@ -232,5 +232,5 @@ def test_the_recorded_requests_all_find_their_answers():
 )  # fmt: skip
 def test_each_value_means_one_of_the_five_errors(value: str, error: type[Exception]):
     said = refusal("review_process_attributes", RawError(value, "why", {}))
-    assert type(said) is error
+    assert isinstance(said, error)
     assert str(said).endswith(".")
