@@ -34,7 +34,8 @@ Line = dict[str, object]
 def replay_file(path: Path, *, messages: bool = False) -> Iterator[Line]:
     """Answer the output lines for a capture (JSONL, HAR), a record (JSON), or a folder of records.
 
-    messages: the messages put together, instead of the facts that follow.
+    Lines are `fact`, `reassembled` for each answer put together from fragments, `unreadable`, and at the end
+    `summary`. messages: every request and message instead, with its rows.
     Errors: `ConfigError` when there is no such file, or it is neither.
     """
     if not path.exists():
@@ -151,6 +152,11 @@ def _sent(run: _Run, protocol: Protocol, frame: Frame, at_ms: int) -> Iterator[L
         yield _unreadable(frame.number, str(error), text, at_ms)
         return
     protocol.overhear(action, text_of(inside, "mtkn"))
+    if run.messages:
+        yield {
+            "kind": "request", "line": frame.number, "time": rfc3339(at_ms), "action": action.name,
+            "parameters": dict(action.parameters),
+        }  # fmt: skip
 
 
 def _came(run: _Run, came: Came, number: int, at_ms: int) -> Iterator[Line]:
@@ -165,6 +171,8 @@ def _came(run: _Run, came: Came, number: int, at_ms: int) -> Iterator[Line]:
     run.counts["fragments"] += message.fragments if message.fragments > 1 else 0
     if run.messages:
         yield _message(one, came)
+    elif isinstance(message, Answer) and message.fragments > 1:
+        yield _reassembled(one, message)
     yield from run.hear(one)
 
 
@@ -216,6 +224,19 @@ def _message(one: Heard, came: Came) -> Line:
         shown["errors"] = [dict(row) for row in message.errors]
     shown["request"] = orjson.loads(one.body).get("request")
     return shown
+
+
+def _reassembled(one: Heard, answer: Answer) -> Line:
+    return {
+        "kind": "reassembled",
+        "time": rfc3339(one.occurred_ms),
+        "subject": one.key,
+        "action": answer.action,
+        "action_value": answer.value,
+        "fragments": answer.fragments,
+        "rows": len(answer.rows),
+        "partial": answer.partial,
+    }
 
 
 def _unreadable(line: int, reason: str, raw: str, at_ms: int) -> Line:

@@ -58,6 +58,13 @@ def test_the_recorded_fragments_become_modules_and_decoded_values():
     )
     assert whole["buses"]["can1"]["verdict"] == "ok"
     assert found[-1]["fragments"] == 246
+    together = [one for one in found if one["kind"] == "reassembled"]
+    assert [(one["action"], one["fragments"], one["rows"], one["partial"]) for one in together] == [
+        ("send_quick_command", 3, 0, False),
+        ("get_monitor_module_state", 38, 36, False),
+        ("vehicle_subscribe", 2, 0, False),
+        ("get_unit_parameters_opr", 203, 201, False),
+    ]
 
 
 def test_messages_are_shown_as_they_were_put_together():
@@ -72,6 +79,8 @@ def test_messages_are_shown_as_they_were_put_together():
         ("traffilog.UNIT_PARAMETERS", 8, 1),
     ]
     assert not [one for one in found if one["kind"] == "fact"]
+    asked = [one["action"] for one in found if one["kind"] == "request"]
+    assert asked == ["get_monitor_module_state", "get_unit_parameters_opr"]
 
 
 def test_what_cannot_be_read_is_a_line_and_the_rest_is_read(tmp_path: Path):
