@@ -29,6 +29,7 @@ from atalaia.deliveries.targets.factory import Targets
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.desk.calls.fold import Calls
 from atalaia.desk.endpoints.fold import Endpoints
+from atalaia.desk.exports.destinations import FOLDER as EXPORTS
 from atalaia.desk.exports.destinations import Destination, Files
 from atalaia.desk.exports.exporter import Exporter
 from atalaia.desk.installations.fold import Installations
@@ -136,7 +137,7 @@ async def build(settings: Settings, connectors: Mapping[str, Connector], ambient
     ownership = Ownership(store, ambient, worker, version=VERSION, git_sha=git_sha(), alone=alone)
     formats = _formats(connectors)
     router = Router(ambient, formats)
-    sent_to: tuple[Destination, ...] = (Files(settings.data_dir / "exports"),)
+    sent_to: tuple[Destination, ...] = (Files(settings.data_dir / EXPORTS),)
     installed = Installations([one.name for one in sent_to])
     desk = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles(), installed)
     projections: tuple[Projection, ...] = (*desk, router)

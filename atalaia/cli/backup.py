@@ -1,4 +1,4 @@
-"""`atalaia backup` and `restore`: database, key file and settings of a running hub in one file."""
+"""`atalaia backup` and `restore`: database, files, key and settings of a running hub in one file."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import typer
 from sqlalchemy import Connection, inspect, make_url
 
 from atalaia.ambient import Ambient
+from atalaia.cli.backup_files import FOLDERS, absent, add_files, extract_files
 from atalaia.cli.common import (
     Config,
     DatabaseUrl,
@@ -55,7 +56,7 @@ def backup(
     database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
-    """Write database, key file and settings into one file, while the hub runs."""
+    """Write database, photos, exports, key file and settings into one file, while the hub runs."""
     settings = settings_of(data_dir, database_url, config)
     _refuse_postgresql(settings, "backup")
     source = settings.data_dir / DATABASE
@@ -65,11 +66,12 @@ def backup(
         fail(f"{to} is there already. Name another file; a backup is never overwritten.")
     errors.print(f"Copying {source.stat().st_size // MIB} MiB …", markup=False, highlight=False)
     try:
-        size = _write(settings, source, to, config, without_key=without_key)
+        files = _write(settings, source, to, config, without_key=without_key)
     except (OSError, sqlite3.Error) as error:
         to.unlink(missing_ok=True)
         fail(f"The backup failed: {getattr(error, 'strerror', None) or error}. Nothing was left behind.")
-    say(f"{to}: {size // 1024} KiB, readable by you alone.")
+    beside = f", {files} photos and exports in it" if files else ""
+    say(f"{to}: {to.stat().st_size // 1024} KiB{beside}, readable by you alone.")
     if without_key:
         say(f"The key file is not in it. Keep a copy of {settings.key_path}: without it, secrets are lost.")
     else:
@@ -116,10 +118,12 @@ def restore(
 
 
 def _write(settings: Settings, source: Path, to: Path, config: Path | None, *, without_key: bool) -> int:
+    """Write the backup; answer how many files beside the database are in it."""
     with tempfile.TemporaryDirectory(dir=to.absolute().parent, prefix=".atalaia-backup-") as folder:
         copy = Path(folder) / DATABASE
         _copy(source, copy)
         _check(copy)
+        _say_absent(copy, settings.data_dir)
         settings_file = config or settings.data_dir / FILE_NAME
         told = {"format": FORMAT, "made_at": time_of(now_ms()), "version": VERSION, "git_sha": git_sha()}
         descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -131,9 +135,22 @@ def _write(settings: Settings, source: Path, to: Path, config: Path | None, *, w
                     tar.add(settings_file, FILE_NAME, filter=_closed)
                 if settings.key_path.exists() and not without_key:
                     tar.add(settings.key_path, KEY, filter=_closed)
+                files = add_files(tar, settings.data_dir, _closed)
             raw.flush()
             os.fsync(raw.fileno())
-    return to.stat().st_size
+    return files
+
+
+def _say_absent(database: Path, data: Path) -> None:
+    """Tell of photos that the database names and the folder does not hold: no backup brings them back."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as one:
+        known = one.execute("select 1 from sqlite_master where name = 'photos'").fetchone()
+        digests = {row[0] for row in one.execute("select sha256 from photos")} if known else set[str]()
+    one.close()
+    lost = absent(data, digests)
+    if lost:
+        said = f"{lost} of the photos have no file in {data}: they are not in the backup either."
+        errors.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 def _copy(source: Path, to: Path) -> None:
@@ -175,6 +192,7 @@ def _unpack(file: Path, folder: Path) -> dict[str, Any]:
                 if about.isfile():
                     about.mode = 0o600
                     tar.extract(about, folder, filter="data")
+        extract_files(tar, folder)
     if not (folder / DATABASE).exists():
         raise ConfigError(f"{file} holds no database.")
     return told
@@ -218,8 +236,8 @@ async def _call_off(folder: Path) -> int:
 def _put_aside(folder: Path, force: bool) -> list[Path]:
     """Rename what a restore would replace; answer the new names."""
     databases = [name + end for name in (DATABASE, ENGINE) for end in ("", "-wal", "-shm")]
-    names = (*databases, KEY, FILE_NAME)
-    there = [folder / name for name in names if (folder / name).exists()]
+    names = (*databases, KEY, FILE_NAME, *FOLDERS)
+    there = [folder / name for name in names if _holds_something(folder / name)]
     if there and not force:
         raise ConfigError(
             f"{folder} holds {there[0].name} already. Name an empty folder with --data-dir, or use --force: "
@@ -228,6 +246,10 @@ def _put_aside(folder: Path, force: bool) -> list[Path]:
     suffix = f".before-{now_ms()}"
     moved = [one.rename(one.with_name(one.name + suffix)) for one in there]
     return [one for one in moved if not one.name.startswith((f"{DATABASE}-", f"{ENGINE}"))]
+
+
+def _holds_something(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 @contextmanager
@@ -256,4 +278,6 @@ def _refuse_postgresql(settings: Settings, what: str) -> None:
         else f"pg_restore --clean --if-exists --no-owner {where} --dbname {parts.database} atalaia.dump"
     )
     key = "" if settings.keys.get_secret_value() else f" Keep {settings.key_path} with it, in another place."
-    fail(f"The database is PostgreSQL, which has its own tools: {how}{key}")
+    there = [str(settings.data_dir / one) for one in FOLDERS if _holds_something(settings.data_dir / one)]
+    files = f" After it, copy {' and '.join(there)}: they are files there, too." if there else ""
+    fail(f"The database is PostgreSQL, which has its own tools: {how}{key}{files}")

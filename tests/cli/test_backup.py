@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from atalaia.ambient import Ambient
+from atalaia.desk.installations.photos import Album
 from atalaia.store.connect import open_store
 from tests.cli.conftest import Command
 from tests.cli.ground import ARI_PASSWORD
 from tests.cli.test_events import ask
+
+JPEG = b"\xff\xd8\xff\xe0" + b"a photo" * 100
 
 
 def test_a_backup_of_a_running_hub_restores_to_the_same_log_and_secrets(
@@ -59,6 +63,72 @@ def test_a_restore_puts_aside_what_is_there_only_when_forced(run: Command, folde
     assert "is now" in run("restore", str(file), "--force").out
     assert ask(folder, "select count(*) from events") == before
     assert list(folder.glob("atalaia.db.before-*"))
+
+
+def test_photos_and_exports_come_back_with_the_database_that_names_them(
+    run: Command, folder: Path, tmp_path: Path
+):
+    file, other, photo = tmp_path / "atalaia.tar.gz", tmp_path / "other", add_photo(folder, JPEG)
+    export = folder / "exports" / "instalacoes-2026-11.csv"
+    export.parent.mkdir()
+    export.write_text("one line")
+    (folder / "exports" / "instalacoes-2026-11.csv.new").write_text("half a li")
+    assert "2 photos and exports" in run("backup", str(file)).out
+    with tarfile.open(file) as tar:
+        assert not {one.name for one in tar if one.mode & 0o077}
+    assert run("restore", str(file), folder=other).status == 0
+    names = "select name, sha256 from photos"
+    assert ask(other, names) == ask(folder, names) == [("Client 112/TST1A23/Placa1.jpg", photo.name)]
+    assert (other / photo.relative_to(folder)).read_bytes() == JPEG
+    assert [(one.name, one.read_text()) for one in (other / "exports").iterdir()] == [
+        (export.name, "one line")
+    ]
+    assert "holds" in run("restore", str(file), folder=other).errors
+
+
+def test_a_photo_without_its_file_is_told_of_when_it_is_missed(run: Command, folder: Path, tmp_path: Path):
+    add_photo(folder, JPEG).unlink()
+    done = run("backup", str(tmp_path / "atalaia.tar"))
+    assert done.status == 0
+    assert "1 of the photos have no file" in done.errors
+
+
+def test_a_damaged_photo_is_not_restored(run: Command, folder: Path, tmp_path: Path):
+    photo = add_photo(folder, JPEG)
+    photo.write_bytes(JPEG + b"rotten")
+    file = tmp_path / "atalaia.tar"
+    run("backup", str(file))
+    done = run("restore", str(file), folder=tmp_path / "other")
+    assert done.status == 1
+    assert "photo in it is damaged" in done.errors
+    assert not (tmp_path / "other" / "atalaia.db").exists()
+
+
+def test_a_forced_restore_puts_photos_and_exports_aside_too(run: Command, folder: Path, tmp_path: Path):
+    file = tmp_path / "atalaia.tar"
+    run("backup", str(file))
+    kept = add_photo(folder, JPEG).relative_to(folder / "photos")
+    assert run("restore", str(file), "--force").status == 0
+    assert not (folder / "photos").exists()
+    [aside] = folder.glob("photos.before-*")
+    assert (aside / kept).read_bytes() == JPEG
+
+
+def add_photo(folder: Path, content: bytes) -> Path:
+    """Keep a photo as a hub would; answer its file."""
+
+    async def work() -> Path:
+        album = Album(Ambient(), folder / "photos")
+        kept = album.keep(content)
+        store = await open_store("", folder, exclusive=False)
+        try:
+            about = {"kind": "Placa", "client": "Client 112", "plate": "TST1A23", "by": "test"}
+            await store.write(lambda tx: album.add(tx, kept, size_bytes=len(content), **about))
+        finally:
+            await store.close()
+        return album.path(kept[0])
+
+    return asyncio.run(work())
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar", b"\x1f\x8b broken"])

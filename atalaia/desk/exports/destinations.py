@@ -13,6 +13,8 @@ from typing import Protocol
 from atalaia.desk.exports.columns import COLUMNS, Cell
 from atalaia.desk.sheets import csv_text, xlsx_bytes
 
+FOLDER = "exports"  # of the data folder
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

@@ -24,6 +24,7 @@ from atalaia.store.store import serialise
 KINDS = ("Cabeamento", "LocalInstalacao", "Veiculo", "Equipamento", "Placa", "Chassi", "Documento")
 BYTES_MAX = 15 * 1024 * 1024
 PRODUCER = "photos"
+FOLDER = "photos"  # of the data folder
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*#%]+')
 
 

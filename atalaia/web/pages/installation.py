@@ -239,7 +239,7 @@ async def keep_photo(
     installation: str = "",
 ) -> Photo:  # fmt: skip
     """Keep a photo, its file first. Errors: `WrongPhoto`."""
-    album = Album(parts.ambient, parts.settings.data_dir / "photos")
+    album = Album(parts.ambient, parts.settings.data_dir / photos.FOLDER)
     kept = await asyncio.to_thread(album.keep, content)
     return await parts.store.write(
         lambda tx: album.add(
@@ -256,7 +256,7 @@ async def see_photo(request: Request, root: Identity, photo: Identity) -> Respon
     found = await parts.store.read(lambda tx: photos.get_photo(tx, photo))
     if found is None or found.installation != root:
         raise not_found("photo")
-    path = Album(parts.ambient, parts.settings.data_dir / "photos").path(found.sha256)
+    path = Album(parts.ambient, parts.settings.data_dir / photos.FOLDER).path(found.sha256)
     if not path.exists():
         raise not_found("photo")
     headers = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}

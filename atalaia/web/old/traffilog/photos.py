@@ -11,13 +11,12 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from atalaia.desk.installations import queries
-from atalaia.desk.installations.photos import BYTES_MAX, KINDS, Album, WrongPhoto, get_photo
+from atalaia.desk.installations.photos import BYTES_MAX, FOLDER, KINDS, Album, WrongPhoto, get_photo
 from atalaia.web.old.traffilog.access import Technician, TechnicianReads
 from atalaia.web.old.traffilog.common import Body, OldRefusal, mapping, old_router, word
 from atalaia.web.parts import Parts, parts_of
 
 routes = old_router()
-FOLDER = "photos"
 _FIELDS = ("type", "client_descr", "plate", "fleet", "installation_id")
 _FILE: Body = {"description": "The file.", "content": {"image/*": {"schema": {"type": "string"}}}}
 _MULTIPART: Body = {
