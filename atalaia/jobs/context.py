@@ -18,6 +18,7 @@ from atalaia.errors import Fenced, StoreUnavailable
 from atalaia.events.log import EventLog, Source
 from atalaia.events.model import Appended, Heard
 from atalaia.jobs import told
+from atalaia.jobs.dispatch import lock as take_locks
 from atalaia.jobs.engine import Engine
 from atalaia.jobs.frames import Frames, write_frames
 from atalaia.jobs.ledger import ASK, SLEEP, Entry, Ledger
@@ -39,6 +40,8 @@ log = structlog.get_logger(__name__)
 PROGRESS_EVERY_S = 1.0
 RETRY_S = 1.0
 DEFER_S = 0.1
+LOCKED_LOOK_S = 5.0
+LOCKED_MAX_MS = 30 * 60_000  # two jobs that wait for each other end so
 LOOK_S = 1.0  # the net below a lost ring
 
 
@@ -145,6 +148,20 @@ class Context:
                 yield
             finally:
                 self.sections.remove(lease)
+
+    async def lock(self, *names: str) -> None:
+        until_ms = self.now_ms() + LOCKED_MAX_MS
+        while True:
+            rung = self.house.store.bell.count(JOBS)
+            held = await self.write(lambda tx: take_locks(tx, self.hold(tx), names, self.now_ms()))
+            if held is None:
+                return
+            said = f"The job {held.job} holds {held.name}"
+            if self.now_ms() >= until_ms:
+                raise JobFailed("locked", f"{said}, and did not end in time.", lock=held.name, job=held.job)
+            await self.progress(None, f"{said}: waiting for its end")
+            looking = first_of(self.ambient.clock.sleep(LOCKED_LOOK_S), self.pause_until_changed(rung))
+            await self.within(looking)
 
     async def progress(self, percent: float | None, said: str, **data: Any) -> None:
         self._untold = {"percent": percent, "said": said, **data}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.jobs import told
 from atalaia.jobs.model import JobKind
-from atalaia.jobs.rows import Job, change_job, move, read_job, to_job
+from atalaia.jobs.rows import Job, change_job, free_locks, move, read_job, to_job
 from atalaia.jobs.state import ENDED, Got, State
 from atalaia.store.job_tables import job_locks, jobs
 from atalaia.store.store import serialise
@@ -39,6 +39,14 @@ class Taker:
     room: int
     only: str | None = None
     lease_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock that another job holds. name: without the connection's."""
+
+    name: str
+    job: str
 
 
 def waits(tx: Connection, now_ms: int) -> bool:
@@ -147,27 +155,38 @@ def _running(tx: Connection) -> Counter[tuple[str, str]]:
     return Counter({(connection, kind): number for connection, kind, number in tx.execute(query)})
 
 
+def lock(tx: Connection, job: Job, names: Iterable[str], now: int) -> Held | None:
+    """Take locks for a job, all of them or none; answer who holds one of them, None when they are the job's.
+
+    names: without the connection's.
+    """
+    full = sorted({f"{job.connection}:{name}"[:200] for name in names})
+    if not full:
+        return None
+    others = (job_locks.c.name.in_(full), job_locks.c.job != job.id)
+    row = tx.execute(select(job_locks.c.name, job_locks.c.job).where(*others).limit(1)).first()
+    if row is not None:
+        return Held(row.name.removeprefix(f"{job.connection}:"), row.job)
+    for name in full:
+        insert_new(tx, job_locks, {"name": name, "job": job.id, "taken_ms": now})
+    return None
+
+
 def _lock(tx: Connection, job: Job, kind: JobKind, now: int) -> bool:
     """Take all of a job's locks or none."""
-    names = sorted({f"{job.connection}:{name}"[:200] for name in _names(job, kind)})
-    if not names:
-        return True
-    held = select(job_locks.c.name).where(job_locks.c.name.in_(names), job_locks.c.job != job.id)
-    if tx.execute(held).first() is not None:
-        return False
-    row: dict[str, Any] = {"job": job.id, "taken_ms": now}
-    for name in names:
-        insert_new(tx, job_locks, row | {"name": name})
-    return True
-
-
-def _names(job: Job, kind: JobKind) -> list[str]:
     try:
-        return list(kind.locks(kind.params.model_validate(job.params)))
+        params = kind.params.model_validate(job.params)
     except ValidationError:
         # A newer version asks for more than was given; its run will fail and say so.
         log.warning("job.params_outdated", job=job.id, kind=job.kind)
-        return []
+        return True
+    if lock(tx, job, kind.locks(params), now) is not None:
+        return False
+    known = kind.known_locks(tx, job.connection, params) if kind.known_locks else ()
+    if lock(tx, job, known, now) is not None:
+        free_locks(tx, job.id)
+        return False
+    return True
 
 
 def _expire(tx: Connection, ambient: Ambient, now: int) -> None:

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
 from atalaia.events.model import Appended, Heard
@@ -166,6 +167,14 @@ class JobContext(Protocol):
         """Hold a lock of this connection over all workers, e.g. `client:310042`; use it inside a step."""
         ...
 
+    async def lock(self, *names: str) -> None:
+        """Take further locks of this connection, e.g. of a vehicle that was found; held until the job ends.
+
+        Waits for the jobs that hold them, so call it outside of steps and before anything is changed.
+        Errors: `JobFailed` with the reason `locked` when they hold them for half an hour.
+        """
+        ...
+
     async def progress(self, percent: float | None, said: str, **data: Any) -> None:
         """Tell how far it is; shown live. Cheap: written at most once a second."""
         ...
@@ -198,6 +207,7 @@ class JobKind:
 
     name: without the connector's, e.g. `scheme_builder`. params: what is asked, checked at submission.
     locks: of these names (per connection) one job runs at a time; a waiting job stays queued.
+    known_locks: further ones by what the hub has stored right before it runs; (tx, connection, params).
     at_once: how many of this kind may run at a time per connection; None is no limit.
     plan: the frames that would be sent, in order; None when the kind has no dry run.
     seconds_max: a job that runs longer fails as `too_long` (durable, counted from its start).
@@ -212,6 +222,7 @@ class JobKind:
     params: type[BaseModel]
     run: Callable[[JobContext, Any], Awaitable[Mapping[str, Any]]]
     locks: Callable[[Any], Sequence[str]] = lambda _: ()
+    known_locks: Callable[[Connection, str, Any], Sequence[str]] | None = None
     at_once: int | None = None
     plan: Callable[[Any, Any], Sequence[Planned]] | None = None  # (settings, params)
     seconds_max: float = 3600.0

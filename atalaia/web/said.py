@@ -347,6 +347,8 @@ FORMS: tuple[str, ...] = (
     N_("Its connection was deleted."),
     N_("What was asked does not fit this version any more ({})."),
     N_("It was not done within its time, {} minutes."),
+    N_("The job {} holds {}: waiting for its end"),
+    N_("The job {} holds {}, and did not end in time."),
     N_("The upstream cannot be asked now: {}"),
     N_("This step leaves no trace that could be looked for."),
     N_("Looking for its trace failed: {}"),

@@ -42,6 +42,53 @@ async def test_jobs_with_the_same_lock_run_one_after_the_other_and_others_do_not
     assert yard.upstream.open_at_most == {"a": 1, "b": 1}
 
 
+async def test_a_job_that_is_known_to_be_about_a_locked_thing_waits_in_the_queue_with_no_lock(yard: Yard):
+    yard.upstream.answers.clear()
+    await yard.start()
+    first = await yard.submit(resource="a")
+    await yard.until(lambda: yard.upstream.done[first.trace], "the first is worked on")
+    second, other = await yard.submit("stored", resource="a"), await yard.submit("stored", resource="b")
+    await yard.until(lambda: yard.upstream.done[other.trace], "another resource is worked on")
+
+    assert (await yard.job(second)).state == "queued"
+    assert set((await yard.locks()).values()) == {first.id, other.id}
+    yard.upstream.answers.set()
+    await yard.comes_to(second, "done")
+    assert yard.upstream.open_at_most == {"a": 1, "b": 1}
+    assert not await yard.locks()
+
+
+async def test_a_job_that_learns_on_its_way_what_is_locked_waits_before_it_orders(yard: Yard):
+    yard.upstream.answers.clear()
+    await yard.start()
+    first = await yard.submit(resource="a")
+    await yard.until(lambda: yard.upstream.done[first.trace], "the first is worked on")
+    second = await yard.submit("learning", resource="a")
+
+    async def told() -> bool:
+        return first.id in str((await yard.job(second)).progress.get("said", ""))
+
+    await yard.until(told, "the second says for whom it waits")
+    yard.upstream.answers.set()
+    await yard.comes_to(second, "done")
+    assert yard.upstream.open_at_most == {"a": 1}
+    assert not await yard.locks()
+
+
+async def test_a_lock_that_is_held_for_half_an_hour_fails_the_job_that_waits_for_it(yard: Yard):
+    yard.upstream.answers.clear()
+    await yard.start()
+    first = await yard.submit(resource="a")
+    await yard.until(lambda: yard.upstream.done[first.trace], "the first is worked on")
+    failed = await yard.comes_to(await yard.submit("learning", resource="a"), "failed", passing_s=20)
+
+    assert failed.reason == "locked"
+    assert first.id in failed.said
+    assert (await yard.job(first)).state == "running"
+    yard.upstream.answers.set()
+    await yard.comes_to(first, "done")
+
+
 async def test_no_more_of_a_kind_run_at_once_than_it_allows(yard: Yard):
     yard.upstream.answers.clear()
     await yard.start()

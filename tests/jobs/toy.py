@@ -305,6 +305,12 @@ def per_resource(params: ToyParams) -> list[str]:
     return [f"resource:{params.resource}"]
 
 
+async def learning(context: JobContext, params: ToyParams) -> Mapping[str, Any]:
+    """Learn on the way what is worked on, and take its lock before the order."""
+    await context.lock(f"resource:{params.resource}")
+    return await one(context, params)
+
+
 KINDS = (
     JobKind("one", "Order once", ToyParams, one, locks=per_resource, plan=planned),
     JobKind("few", "At most two at a time", ToyParams, one, at_once=2),
@@ -317,7 +323,12 @@ KINDS = (
     JobKind("self_cancelling", "Cancels itself", ToyParams, self_cancelling),
     JobKind("broken", "A defect", ToyParams, broken),
     JobKind("short", "A minute at most", ToyParams, one, seconds_max=60),
+    JobKind("learning", "Locks on the way", ToyParams, learning),
+    JobKind(
+        "stored", "Locks what the house knows", ToyParams, one,
+        locks=lambda _: ["stored"], known_locks=lambda tx, connection, params: per_resource(params),
+    ),
     JobKind("outside", "Done by others", ToyParams, one, locks=per_resource, external=True),
-)
+)  # fmt: skip
 
 CONNECTOR = Connector("toy", "Toy", ToySettings, None, jobs=KINDS, world="vehicles")

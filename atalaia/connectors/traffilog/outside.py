@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from atalaia.connectors.traffilog.portal.known import known_locks, vehicle_lock
+from atalaia.connectors.traffilog.portal.params import plate_lock, serial_lock
 from atalaia.jobs.model import JobContext, JobKind
 
 PREFIX = "outside_"
@@ -20,6 +22,10 @@ TYPES = (
     "admin_config_sync", "scheme_builder", "monitor_can_snapshot", "gs_calibration", "save_snapshot",
 )  # fmt: skip
 _ONE_VEHICLE = ("scheme_builder", "monitor_can_snapshot", "gs_calibration", "save_snapshot")
+_ONE_PLATE = (
+    "html5_install", "html5_uninstall", "html5_maint_with_swap", "html5_change_company",
+    "resolver_change_company",
+)  # fmt: skip
 DAY_S = 24 * 3600.0
 
 
@@ -36,22 +42,30 @@ async def _never(ctx: JobContext, params: Any) -> Mapping[str, Any]:
 
 
 def _locks(params: Any) -> Sequence[str]:
-    """Answer the vehicle: our own jobs and those outside do not work on one unit at the same time."""
+    """Answer vehicle, plate and units: our own jobs and those outside do not work on one at the same time."""
     payload: dict[str, Any] = params.payload
+    given = {name: str(payload.get(name) or "") for name in ("plate", "serial", "serial_new")}
     vehicle = payload.get("vehicleId") or payload.get("vehicle_id")
-    return [f"vehicle:{vehicle}"] if vehicle else []
+    return [
+        *([vehicle_lock(str(vehicle))] if vehicle else []),
+        *([plate_lock(given["plate"])] if given["plate"] else []),
+        *(serial_lock(given[name]) for name in ("serial", "serial_new") if given[name]),
+    ]
 
 
-OUTSIDE_JOBS = tuple(
-    JobKind(
+def _kind(name: str) -> JobKind:
+    one = name in _ONE_VEHICLE or name in _ONE_PLATE
+    return JobKind(
         name=f"{PREFIX}{name}",
         title="Job of a worker outside",
         params=OutsideAsked,
         run=_never,
-        locks=_locks if name in _ONE_VEHICLE else lambda _: (),
+        locks=_locks if one else lambda _: (),
+        known_locks=known_locks if name in _ONE_PLATE else None,
         seconds_max=DAY_S,
         external=True,
         offered=False,
     )
-    for name in TYPES
-)
+
+
+OUTSIDE_JOBS = tuple(_kind(name) for name in TYPES)

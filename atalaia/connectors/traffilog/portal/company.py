@@ -10,6 +10,7 @@ from atalaia.connectors.traffilog.jobs.plans import refuse_read_only
 from atalaia.connectors.traffilog.portal import effects, forms, lookups, plans, reading
 from atalaia.connectors.traffilog.portal.client import Portal
 from atalaia.connectors.traffilog.portal.effects import Reasons
+from atalaia.connectors.traffilog.portal.known import known_locks, vehicle_lock
 from atalaia.connectors.traffilog.portal.lookups import Vehicle
 from atalaia.connectors.traffilog.portal.params import ChangeCompany, Install, locks_of
 from atalaia.jobs.model import JobContext, JobFailed, JobKind
@@ -46,6 +47,7 @@ async def run(ctx: JobContext, params: ChangeCompany) -> Mapping[str, Any]:
         said = f"The portal knows no vehicle {params.plate}."
         raise JobFailed("vehicle_id_not_found", said, plate=params.plate)
     vehicle = found.vehicle
+    await ctx.lock(vehicle_lock(vehicle.id))
     group = await find_group(ctx, params.client_name)
     already = await move(ctx, Wanted.of(params, vehicle.id, vehicle.serial), group)
     return {
@@ -113,5 +115,5 @@ def asset_of(vehicle: Vehicle, wanted: Wanted, group: str) -> forms.Asset:
 
 CHANGE_COMPANY = JobKind(
     "change_company", "Change the company of a vehicle", ChangeCompany, run,
-    locks=locks_of, plan=plans.change_company, seconds_max=2 * 3600.0,
+    locks=locks_of, known_locks=known_locks, plan=plans.change_company, seconds_max=2 * 3600.0,
 )  # fmt: skip

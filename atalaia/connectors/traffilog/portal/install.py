@@ -14,6 +14,7 @@ from atalaia.connectors.traffilog.portal import chain, company, effects, plans, 
 from atalaia.connectors.traffilog.portal.checks import is_parked
 from atalaia.connectors.traffilog.portal.effects import Reasons, unit_of
 from atalaia.connectors.traffilog.portal.forms import Activation
+from atalaia.connectors.traffilog.portal.known import known_locks, vehicle_lock
 from atalaia.connectors.traffilog.portal.lookups import Vehicle, by_serial, same_serial
 from atalaia.connectors.traffilog.portal.params import Install, locks_of
 from atalaia.connectors.traffilog.portal.reading import Resolved
@@ -31,7 +32,9 @@ async def run(ctx: JobContext, params: Install) -> Mapping[str, Any]:
     if found is None:
         found = await _by_unit(ctx, params)
     vehicle = found.vehicle
+    await ctx.lock(vehicle_lock(vehicle.id))
     stock = await reading.check_serial(ctx, params.serial, vehicle.id)
+    await ctx.lock(*(vehicle_lock(record.id) for record in stock))
     row = await reading.baseline(ctx, vehicle.id, missing="vehicle_id_not_found")
     if unit_of(row) and not same_serial(unit_of(row), params.serial):
         said = (
@@ -113,5 +116,5 @@ def _result(params: Install, found: Resolved, skip_sb: bool) -> dict[str, Any]:
 
 INSTALL = JobKind(
     "install", "Install a unit", Install, run,
-    locks=locks_of, plan=plans.install, seconds_max=2 * 3600.0,
+    locks=locks_of, known_locks=known_locks, plan=plans.install, seconds_max=2 * 3600.0,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from atalaia.connectors.traffilog.jobs.asked import COMMENT_CHARS_MAX, Chain
+from atalaia.connectors.traffilog.portal.known import vehicle_lock
 from atalaia.connectors.traffilog.portal.lookups import normal_plate, normal_serial
 
 SWEEP_ROWS_MAX = 20
@@ -166,7 +167,7 @@ def serial_lock(serial: str) -> str:
 def locks_of(params: Any) -> Sequence[str]:
     """Answer what nobody else may work on meanwhile: plate, vehicle where it is known, and units."""
     given = cast("dict[str, Any]", params.model_dump())
-    vehicles = [f"vehicle:{given['vehicle_id']}"] if given.get("vehicle_id") else []
+    vehicles = [vehicle_lock(given["vehicle_id"])] if given.get("vehicle_id") else []
     serials = [given[name] for name in ("serial", "serial_new") if given.get(name)]
     plates = [given["plate"]] if given.get("plate") else []
     return [*vehicles, *(plate_lock(one) for one in plates), *(serial_lock(one) for one in serials)]

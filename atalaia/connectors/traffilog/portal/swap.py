@@ -10,6 +10,7 @@ from atalaia.connectors.traffilog.portal import chain, effects, plans, reading
 from atalaia.connectors.traffilog.portal.effects import Reasons, unit_of
 from atalaia.connectors.traffilog.portal.forms import Activation
 from atalaia.connectors.traffilog.portal.install import SAVING, free_unit
+from atalaia.connectors.traffilog.portal.known import known_locks, vehicle_lock
 from atalaia.connectors.traffilog.portal.lookups import Vehicle, same_serial
 from atalaia.connectors.traffilog.portal.params import NoSwap, Swap, locks_of
 from atalaia.connectors.traffilog.portal.reading import Resolved
@@ -25,7 +26,9 @@ async def run_swap(ctx: JobContext, params: Swap) -> Mapping[str, Any]:
     await ctx.progress(0, "Looking for the vehicle")
     found = await _find(ctx, params)
     vehicle = found.vehicle
+    await ctx.lock(vehicle_lock(vehicle.id))
     stock = await reading.check_serial(ctx, params.serial_new, vehicle.id)
+    await ctx.lock(*(vehicle_lock(record.id) for record in stock))
     before = await reading.baseline(ctx, vehicle.id, missing="vehicle_id_not_found")
     old = unit_of(before)
     assigned = before.get("ASSIGNED_VEHICLE_SETTING_ID", "")
@@ -81,9 +84,9 @@ def _wanted(vehicle: Vehicle, before: Row, params: Swap) -> Activation:
 
 SWAP = JobKind(
     "maint_with_swap", "Swap a unit", Swap, run_swap,
-    locks=locks_of, plan=plans.swap, seconds_max=2 * 3600.0,
+    locks=locks_of, known_locks=known_locks, plan=plans.swap, seconds_max=2 * 3600.0,
 )  # fmt: skip
 NO_SWAP = JobKind(
     "maint_no_swap", "Service a vehicle without swapping its unit", NoSwap, run_no_swap,
-    locks=locks_of, plan=plans.no_swap, seconds_max=24 * 3600.0,
+    locks=locks_of, known_locks=known_locks, plan=plans.no_swap, seconds_max=24 * 3600.0,
 )  # fmt: skip

@@ -14,6 +14,7 @@ from atalaia.connectors.traffilog.jobs.plans import refuse_read_only
 from atalaia.connectors.traffilog.portal import chain, effects, forms, lookups, plans, reading
 from atalaia.connectors.traffilog.portal.client import Portal
 from atalaia.connectors.traffilog.portal.effects import Reasons, unit_of
+from atalaia.connectors.traffilog.portal.known import known_locks, vehicle_lock
 from atalaia.connectors.traffilog.portal.lookups import Vehicle, same_serial
 from atalaia.connectors.traffilog.portal.params import Uninstall, locks_of
 from atalaia.connectors.traffilog.portal.xml import Row
@@ -40,6 +41,7 @@ async def run(ctx: JobContext, params: Uninstall) -> Mapping[str, Any]:
         said = f"The portal knows no vehicle {params.plate}."
         raise JobFailed("vehicle_id_not_found", said, plate=params.plate)
     vehicle = found.vehicle
+    await ctx.lock(vehicle_lock(vehicle.id))
     row = await reading.baseline(ctx, vehicle.id, missing="vehicle_id_not_found")
     held = unit_of(row)
     if held and params.serial and not same_serial(held, params.serial):
@@ -146,5 +148,5 @@ async def _find(ctx: JobContext, vehicle: Vehicle, known: list[str], order_id: s
 
 UNINSTALL = JobKind(
     "uninstall", "Uninstall a unit", Uninstall, run,
-    locks=locks_of, plan=plans.uninstall, seconds_max=2 * 3600.0,
+    locks=locks_of, known_locks=known_locks, plan=plans.uninstall, seconds_max=2 * 3600.0,
 )  # fmt: skip
