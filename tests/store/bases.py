@@ -39,7 +39,13 @@ class Base:
         self._opened.clear()
 
 
-def _url(request: pytest.FixtureRequest) -> str:
+def on_both(fixture: str) -> pytest.MarkDecorator:
+    """Run a test on both databases whose fixture is on SQLite else; the fixture asks `url_of`."""
+    return pytest.mark.parametrize(fixture, BOTH, indirect=True)
+
+
+def url_of(request: pytest.FixtureRequest) -> str:
+    """Answer the address of an empty PostgreSQL, or "" for SQLite, as a fixture's parameter says."""
     if getattr(request, "param", "sqlite") == "sqlite":
         return ""
     return request.getfixturevalue("postgresql").new_database()
@@ -48,7 +54,7 @@ def _url(request: pytest.FixtureRequest) -> str:
 @pytest_asyncio.fixture(params=BOTH)
 async def base(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Base]:
     """An empty database, once on SQLite and once on PostgreSQL."""
-    base = Base(_url(request), tmp_path)
+    base = Base(url_of(request), tmp_path)
     yield base
     await base.close()
 

@@ -15,6 +15,7 @@ from atalaia.clock import HeldClock
 from atalaia.connectors.traffilog import CONNECTOR
 from atalaia.connectors.traffilog.portal import client
 from tests.simulators.traffilog_ground import running as simulating
+from tests.store.bases import url_of
 from tests.web.old.rig import KEYS, Old
 from tests.web.site import running
 
@@ -41,15 +42,13 @@ async def old_with(tmp_path: Path, ambient: Ambient, clock: HeldClock) -> AsyncI
 
 
 @pytest_asyncio.fixture
-async def old(old_with: Make) -> Old:
-    """A site with keys, all jobs done by the hub."""
-    return await old_with()
+async def old(request: pytest.FixtureRequest, old_with: Make) -> Old:
+    """A site with keys, all jobs done by the hub; on SQLite but for tests marked `on_both("old")`."""
+    return await old_with(url_of(request))
 
 
 @pytest_asyncio.fixture
 async def outside(request: pytest.FixtureRequest, old_with: Make) -> Old:
-    """A site that leaves some types to workers outside; on SQLite unless a test asks for both databases."""
-    url = ""
-    if getattr(request, "param", "sqlite") == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
-    return await old_with(url, old_outside_types="scheme_builder monitor_can_snapshot html5_warmup")
+    """A site that leaves some types to workers outside; `on_both("outside")` as with `old`."""
+    types = "scheme_builder monitor_can_snapshot html5_warmup"
+    return await old_with(url_of(request), old_outside_types=types)

@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from atalaia.store.job_tables import jobs
 from tests.connectors.traffilog.portal.bench import EMPTY_PLATE, STOCK_SERIAL
+from tests.store.bases import on_both
 from tests.web.old.rig import ADMIN, SEEN, UNSEEN, WORKER, Old
 from tests.web.work import put_job
 
@@ -40,6 +41,7 @@ async def ends(old: Old, job: str, state: str = "done", **more: Any) -> None:
     )
 
 
+@on_both("old")
 async def test_an_installation_is_begun_and_shown_in_the_shape_of_both_generations(old: Old):
     technician = await old.session()
     made = await begun(old, technician)
@@ -79,6 +81,7 @@ async def test_a_wrong_form_is_refused_by_field(old: Old, more: dict[str, Any], 
     assert (found, told["reason"]) == (status, reason)
 
 
+@on_both("old")
 async def test_the_check_is_approved_and_refusals_have_their_codes(old: Old):
     technician = await old.session()
     root = (await begun(old, technician))["job_id"]
@@ -151,6 +154,7 @@ async def test_a_maintenance_without_swap_is_checked_or_completed(old: Old):
     assert (status, told["reason"]) == (409, "job_ja_finalizado")
 
 
+@on_both("old")
 async def test_a_probe_is_made_asked_for_and_shown(old: Old):
     status, made = await old.ask("POST", "/api/can-probes", {"vehicleId": 2900166, "clientId": SEEN}, WORKER)
     assert (status, made["status"], made["job_id"]) == (201, "PROBE_CREATED", None)
@@ -176,6 +180,7 @@ async def upload(old: Old, headers: dict[str, str], content: bytes = JPEG, **mor
         return answer.status, await answer.json()
 
 
+@on_both("old")
 async def test_a_photo_is_kept_under_its_old_name_and_told_by_its_content(old: Old):
     technician = await old.session()
     status, told = await upload(old, technician)

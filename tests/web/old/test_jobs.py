@@ -8,10 +8,11 @@ import pytest
 
 from atalaia.clock import HeldClock
 from atalaia.jobs.queries import get_job
+from tests.store.bases import on_both
 from tests.web.old.conftest import Make
 from tests.web.old.rig import ADMIN, SCHEME, WORKER, Old, OldWorker
 
-BOTH = pytest.mark.parametrize("outside", ["sqlite", "postgresql"], indirect=True)
+BOTH = on_both("outside")
 
 
 @BOTH

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from atalaia.clock import HeldClock
@@ -15,27 +17,27 @@ from atalaia.web.app import create_app
 from atalaia.web.parts import Parts
 from tests.connectors.traffilog.live.installing import Yard
 from tests.connectors.traffilog.portal.bench import EMPTY, EMPTY_CLIENT
-from tests.store.bases import Base, sqlite
+from tests.store.bases import Base, on_both, url_of
 from tests.web.old.rig import ADMIN, KEYS, PASSWORD, TECHNICIAN, Old
 from tests.web.old.test_installations import form
 from tests.web.site import Site, serving
 
-__all__ = ["sqlite"]
-
 
 @pytest_asyncio.fixture
-async def yard(sqlite: Base, clock: HeldClock) -> AsyncIterator[Yard]:
-    yard = Yard(sqlite, await sqlite.open(), clock)
+async def yard(request: pytest.FixtureRequest, tmp_path: Path, clock: HeldClock) -> AsyncIterator[Yard]:
+    base = Base(url_of(request), tmp_path)
+    yard = Yard(base, await base.open(), clock)
     await yard.open()
     await yard.start()
     yield yard
     await yard.close()
+    await base.close()
 
 
 @pytest_asyncio.fixture
-async def old(yard: Yard, sqlite: Base) -> AsyncIterator[Old]:
+async def old(yard: Yard, tmp_path: Path) -> AsyncIterator[Old]:
     """The web application in front of the same worker."""
-    given = Settings(data_dir=sqlite.folder, requests_per_minute=100_000, **KEYS)
+    given = Settings(data_dir=tmp_path, requests_per_minute=100_000, **KEYS)
     parts = Parts(
         settings=given, ambient=yard.ambient, store=yard.store, log=yard.log, registry=yard.registry,
         secretbox=SecretBox([new_key()]), redactor=Redactor(given.secret_values()),
@@ -49,6 +51,7 @@ async def old(yard: Yard, sqlite: Base) -> AsyncIterator[Old]:
             await session.close()
 
 
+@on_both("yard")
 async def test_the_old_app_installs_a_unit_from_the_sign_in_to_the_record(yard: Yard, old: Old):
     yard.sim.portal.add_user(TECHNICIAN, PASSWORD, (EMPTY_CLIENT,))
     setting = {

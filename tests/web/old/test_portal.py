@@ -6,11 +6,13 @@ import pytest
 
 from atalaia.clock import HeldClock
 from tests.connectors.traffilog.portal.bench import USED, USED_PLATE, USED_SERIAL
+from tests.store.bases import on_both
 from tests.web.old.rig import ADMIN, PASSWORD, SEEN, TECHNICIAN, WORKER, Old
 
 LOGIN = "/api/auth/html5-login"
 
 
+@on_both("old")
 async def test_a_technician_signs_in_and_sees_the_clients_of_both_accounts(old: Old, clock: HeldClock):
     status, told = await old.ask("POST", LOGIN, {"username": TECHNICIAN, "password": PASSWORD})
     assert (status, told["ok"], told["username"]) == (200, True, TECHNICIAN)
@@ -86,6 +88,7 @@ async def test_without_the_portal_the_catalog_answers_with_a_warning(old: Old):
     assert (status, told["reason"]) == (502, "portal_down")
 
 
+@on_both("old")
 async def test_the_administrator_reads_the_schemes_of_the_portal_and_changes_catalogs(old: Old):
     _, told = await old.ask("GET", "/api/admin/schemes/client/310209", None, ADMIN)
     assert [one["vehicle_setting_id"] for one in told["schemes"]] == ["9000", "5411"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from atalaia.clock import HeldClock
+from tests.store.bases import on_both
 from tests.web.old.conftest import Make
 from tests.web.old.rig import ADMIN, WORKER, Old
 
 TOKEN = "1767373667936:canary-session-token"
 
 
+@on_both("old")
 async def test_a_worker_that_is_silent_for_180_s_is_offline(old: Old, clock: HeldClock):
     beat = {
         "worker_id": "sb-1",

@@ -54,7 +54,7 @@ class Yard(Telematics):
     """Installations on a running worker. After each step the tables follow the log."""
 
     def __init__(self, base: Base, store: Any, clock: HeldClock) -> None:
-        super().__init__(store, base.folder, clock)
+        super().__init__(store, base.folder, clock, url=base.url)
         client.forget_all()
         self.acts = Installations(self.orders)
         self.fold = Fold(["file"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,16 +28,19 @@ from tests.connectors.traffilog.portal.bench import (
     USED_PLATE,
     USED_SERIAL,
 )
-from tests.store.bases import Base
+from tests.store.bases import Base, on_both, url_of
 
 
 @pytest_asyncio.fixture
-async def yard(sqlite: Base, clock: HeldClock) -> AsyncIterator[Yard]:
-    yard = Yard(sqlite, await sqlite.open(), clock)
+async def yard(request: pytest.FixtureRequest, tmp_path: Path, clock: HeldClock) -> AsyncIterator[Yard]:
+    """A yard on SQLite; a test marked `on_both("yard")` gets one on each database."""
+    base = Base(url_of(request), tmp_path)
+    yard = Yard(base, await base.open(), clock)
     await yard.open()
     await yard.start()
     yield yard
     await yard.close()
+    await base.close()
 
 
 async def told(yard: Yard, root: str) -> list[str]:
@@ -48,6 +52,7 @@ def steps(seen: Seen) -> list[str]:
     return [job.step for job in seen.chain]
 
 
+@on_both("yard")
 async def test_an_installation_goes_from_the_form_to_the_record_and_is_exported(yard: Yard):
     root = await yard.begin()
     waiting = await yard.stands(root, "WAITING_APPROVAL", "approval")
@@ -122,6 +127,7 @@ async def test_a_maintenance_without_swap_is_checked_when_the_technician_says_so
     await yard.stands(root, "COMPLETED")
 
 
+@on_both("yard")
 async def test_while_a_check_is_made_again_nothing_can_be_approved(yard: Yard):
     root = await yard.begin()
     await yard.stands(root, "WAITING_APPROVAL", "approval")
@@ -172,6 +178,7 @@ async def test_a_serial_on_another_vehicle_stops_it_before_anything_is_written(y
     assert steps(failed) == [""]
 
 
+@on_both("yard")
 async def test_what_was_called_off_can_be_run_again(yard: Yard):
     root = await yard.begin()
     await yard.stands(root, "WAITING_APPROVAL", "approval")

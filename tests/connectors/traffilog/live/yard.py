@@ -59,8 +59,9 @@ class Telematics(Yard):
         pace: Pace = QUICK,
         world: World | None = None,
         step_s: float = 0.4,
+        url: str = "",
     ) -> None:
-        super().__init__(store, "", folder, clock)
+        super().__init__(store, url, folder, clock)
         self.ambient = Ambient(clock=clock, ids=SystemIds(), random=Random(1))
         self.kinds = {f"traffilog.{kind.name}": kind for kind in CONNECTOR.jobs}
         self.orders = Orders(self.ambient, self.kinds, Redactor())

@@ -22,7 +22,7 @@ from tests.connectors.traffilog.portal.bench import (
     install_of,
 )
 from tests.simulators.traffilog_ground import PORTAL_USER
-from tests.store.bases import Base
+from tests.store.bases import Base, on_both
 
 MARITIMA = {"client_id": "310206", "client_name": "Marítima Transportes"}
 READS = ("VHCLS", "GET_VHCL_ACTIVATION_DATA_NEW")
@@ -92,6 +92,7 @@ async def test_a_stale_session_never_makes_a_second_record_of_a_vehicle_that_is_
     assert not bench.effects()
 
 
+@on_both("bench")
 async def test_an_eviction_is_written_down(bench: Bench):
     evict_at(bench, READS[0])
     await bench.run("vehicle_resolve", plate=USED_PLATE)
@@ -100,6 +101,7 @@ async def test_an_eviction_is_written_down(bench: Bench):
     assert len(await bench.store.read(lambda tx: list(tx.scalars(query)))) == 1
 
 
+@on_both("bench")
 async def test_jobs_side_by_side_share_one_session(bench: Bench):
     jobs = [
         await bench.ask("install", **install_of()),

@@ -16,8 +16,10 @@ from tests.connectors.traffilog.portal.bench import (
     Bench,
     install_of,
 )
+from tests.store.bases import on_both
 
 
+@on_both("bench")
 async def test_a_unit_in_stock_is_freed_and_put_on_the_vehicle_of_the_plate(bench: Bench):
     done = await bench.run("install", **install_of())
 
@@ -28,6 +30,7 @@ async def test_a_unit_in_stock_is_freed_and_put_on_the_vehicle_of_the_plate(benc
     assert done.result["warnings"] == []
 
 
+@on_both("bench")
 async def test_an_unknown_plate_takes_over_the_units_own_record_and_moves_it(bench: Bench):
     done = await bench.run("install", **install_of("NEW1A23", PARKED_SERIAL))
 

@@ -17,10 +17,12 @@ from tests.connectors.traffilog.portal.bench import (
     USED_SERIAL,
     Bench,
 )
+from tests.store.bases import on_both
 
 JEQUITIBA = {"client_id": "310273", "client_name": "jequitibá transportes "}
 
 
+@on_both("bench")
 async def test_a_swap_takes_the_old_unit_off_and_saves_the_new_one(bench: Bench):
     done = await bench.run("maint_with_swap", plate=USED_PLATE, serial_new=STOCK_SERIAL)
 
@@ -61,6 +63,7 @@ async def test_a_service_without_a_swap_only_finds_the_vehicle(bench: Bench):
     assert (done.result["vehicle_id"], done.result["monitor_skip"], bench.effects()) == (USED, 1, [])
 
 
+@on_both("bench")
 async def test_a_vehicle_moves_to_another_company_with_the_model_it_has(bench: Bench):
     done = await bench.run("change_company", plate=USED_PLATE, **JEQUITIBA)
 
@@ -100,6 +103,7 @@ async def test_a_vehicle_is_found_by_its_unit(bench: Bench):
     assert done.result["client_descr"] == "Cedro Logística"
 
 
+@on_both("bench")
 async def test_rows_of_several_plates_are_put_before_a_person(bench: Bench):
     job = await bench.ask("maint_no_swap", plate="TST2")
     waiting = await bench.ends(job, "waiting")

@@ -12,6 +12,7 @@ from tests.connectors.traffilog.portal.bench import (
     USED_SERIAL,
     Bench,
 )
+from tests.store.bases import on_both
 
 CLIENT = "310209"
 SAVE, TAKE_OFF, ORDER = "SAVE_VHCL_ACTIVATION_NEW", "DEACTIVATE_VEHICLE_HIST", "ORDER_SAVE"
@@ -27,6 +28,7 @@ def is_parked_once(bench: Bench, new_id: str) -> bool:
     return bench.effects() == done and bench.vehicle(new_id).serial == USED_SERIAL.zfill(16)
 
 
+@on_both("bench")
 async def test_the_unit_is_taken_off_and_parked_under_a_record_that_was_ordered_for_it(bench: Bench):
     done = await uninstalled(bench)
 
@@ -69,6 +71,7 @@ async def test_a_retry_goes_on_from_the_step_that_failed(bench: Bench, action: s
     assert is_parked_once(bench, done.result["new_vehicle_id"])
 
 
+@on_both("bench")
 async def test_a_stock_record_that_does_not_show_up_is_found_by_a_retry_without_a_second_order(bench: Bench):
     await bench.fault("portal-order-hidden", delay_s=3600)
     failed = await uninstalled(bench, "failed")
@@ -108,6 +111,7 @@ async def test_the_wrong_unit_is_not_taken_off(bench: Bench):
     assert (failed.reason, bench.effects()) == ("ERROR_PLATE_INVALID", [])
 
 
+@on_both("bench")
 async def test_an_order_that_nobody_can_attribute_waits_for_a_person(bench: Bench):
     def somebody_else_orders() -> None:
         bench.sim.portal.table["ORDER_SAVE"]({"CLIENT_ID": CLIENT, "ORDERID": "-1"}, ())
