@@ -60,9 +60,7 @@ def import_(
     catalogs = Catalogs(Ambient())
 
     def write(tx: Connection) -> dict[str, Counts]:
-        found, _ = importing.put(tx, catalogs, catalog, by=BY, source=source)
-        importing.put_rules(tx, catalogs, by=BY)
-        return found
+        return importing.import_all(tx, catalogs, catalog, by=BY, source=source)
 
     _print(with_store(settings, lambda store: store.write(write)), as_json)
 

@@ -1,7 +1,8 @@
 """The telematics catalogs as entries that people keep: from files into the house, and back for a choice.
 
-Keys: a client's id; `client:source:profile:scheme`; `client:asset type` (client "" in the general list); a
-technician's id; `LABEL|HARNESS`; a side. Source: contract §13.
+They are the house's, not a connection's: the files name clients and schemes by the portal's ids alone, which
+all accounts of an operator share. Keys: a client's id; `client:source:profile:scheme`; `client:asset type`
+(client "" in the general list); a technician's id; `LABEL|HARNESS`; a side. Source: contract §13.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, get_args
 
 from sqlalchemy import Connection
 
+from atalaia.connectors.traffilog.catalog_files import read_catalog
 from atalaia.connectors.traffilog.catalogs import Catalog, Command, Model, Problem, Scheme, Source
 from atalaia.connectors.traffilog.gsensor import SIDES, mounts, read_mount
 from atalaia.desk.catalogs.catalogs import (
@@ -27,7 +29,7 @@ from atalaia.desk.catalogs.catalogs import (
     Item,
     all_entries,
 )
-from atalaia.errors import Rejected
+from atalaia.errors import ConfigError, Rejected
 from atalaia.jobs.submit import WrongParams
 
 _DIGITS = re.compile(r"\d{1,12}", re.ASCII)
@@ -63,6 +65,26 @@ def put(
         if items
     }
     return found, catalog.problems
+
+
+def read_files(files: Iterable[tuple[str, bytes]]) -> Catalog:
+    """Read files that somebody sent, as (name, content); one of no known form is a problem like others."""
+    whole = Catalog()
+    for name, content in files:
+        try:
+            whole.add(read_catalog(name, content))
+        except ConfigError as error:
+            whole.problems.append(Problem(name, "", "", "unreadable", str(error), "It was not imported."))
+    return whole
+
+
+def import_all(
+    tx: Connection, catalogs: Catalogs, catalog: Catalog, *, by: str, source: str
+) -> dict[str, Counts]:
+    """Put what files hold, and the rule's where nobody wrote others; answer what the files changed."""
+    found, _ = put(tx, catalogs, catalog, by=by, source=source)
+    put_rules(tx, catalogs, by=by)
+    return found
 
 
 def put_rules(tx: Connection, catalogs: Catalogs, *, by: str) -> dict[str, Counts]:

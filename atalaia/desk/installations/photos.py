@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, tuple_
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
@@ -133,6 +133,21 @@ def list_photos(tx: Connection, installation: str) -> list[Photo]:
     """Answer the photos of an installation, oldest first."""
     query = select(photos).where(photos.c.installation == installation).order_by(photos.c.created_ms)
     return [to_photo(row) for row in tx.execute(query)]
+
+
+def find_photos(
+    tx: Connection, words: str = "", *, before: tuple[int, str] | None = None, limit: int = 50
+) -> list[Photo]:
+    """Answer photos, the latest first. words: part of the name; before: (created_ms, id) known already."""
+    c = photos.c
+    query = select(photos)
+    if words:
+        query = query.where(c.name.icontains(words, autoescape=True))
+    if before is not None:
+        query = query.where(tuple_(c.created_ms, c.id) < before)
+    return [
+        to_photo(row) for row in tx.execute(query.order_by(c.created_ms.desc(), c.id.desc()).limit(limit))
+    ]
 
 
 def get_photo(tx: Connection, identity: str) -> Photo | None:

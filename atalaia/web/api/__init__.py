@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from atalaia.web.api import (
     alerts,
     calls,
+    catalogs,
     connections,
     deliveries,
     events,
@@ -14,6 +15,7 @@ from atalaia.web.api import (
     installations,
     jobs,
     people,
+    photos,
     system,
     vehicles,
 )
@@ -27,6 +29,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.asking,
     vehicles.routes,
     installations.routes,
+    photos.routes,
+    catalogs.routes,
     alerts.routes,
     people.routes,
     system.routes,

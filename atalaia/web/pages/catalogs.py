@@ -11,8 +11,7 @@ from fastapi.responses import RedirectResponse
 from sqlalchemy import Connection
 
 from atalaia.connectors.traffilog import importing
-from atalaia.connectors.traffilog.catalog_files import read_catalog
-from atalaia.connectors.traffilog.catalogs import Catalog, Problem
+from atalaia.connectors.traffilog.catalogs import Problem
 from atalaia.connectors.traffilog.gsensor import SIDES
 from atalaia.desk.catalogs import catalogs as kept
 from atalaia.desk.catalogs.catalogs import (
@@ -25,7 +24,6 @@ from atalaia.desk.catalogs.catalogs import (
     NoSuchEntry,
     Wanted,
 )
-from atalaia.errors import ConfigError
 from atalaia.jobs.queries import Job
 from atalaia.jobs.submit import WrongParams
 from atalaia.web import i18n, render
@@ -90,22 +88,11 @@ async def page(
 async def import_files(request: Request, who: Writer, files: Annotated[list[UploadFile], File()]) -> Response:
     """Import files of the older software; what cannot be read is told, the rest is imported."""
     parts, words = parts_of(request), Words(request)
-    whole, names = Catalog(), list[str]()
-    for file in files:
-        name = (file.filename or "file")[:80]
-        names.append(name)
-        try:
-            whole.add(read_catalog(name, await file.read()))
-        except ConfigError as error:
-            whole.problems.append(Problem(name, "", "", "unreadable", str(error), words(N_("Not imported."))))
-    catalogs = Catalogs(parts.ambient)
-
-    def write(tx: Connection) -> dict[str, Counts]:
-        found, _ = importing.put(tx, catalogs, whole, by=who.name, source=", ".join(names))
-        importing.put_rules(tx, catalogs, by=who.name)
-        return found
-
-    found = await parts.store.write(write)
+    files_read = [((file.filename or "file")[:80], await file.read()) for file in files]
+    whole, source = importing.read_files(files_read), ", ".join(name for name, _ in files_read)
+    found = await parts.store.write(
+        lambda tx: importing.import_all(tx, Catalogs(parts.ambient), whole, by=who.name, source=source)
+    )
     new = sum(one.new for one in found.values())
     changed = sum(one.changed for one in found.values())
     said = words(N_("Imported: %(new)s new, %(changed)s changed, %(problems)s problems."), new=new,

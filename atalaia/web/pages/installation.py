@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, File, Form, Request, Response, UploadFile
-from fastapi.responses import FileResponse
 from sqlalchemy import Connection
 
 from atalaia.connections.queries import names as connection_names
@@ -22,11 +20,12 @@ from atalaia.desk.installations.actions import (
     NotPossible,
     expires_ms,
 )
-from atalaia.desk.installations.photos import Album, Photo, WrongPhoto
+from atalaia.desk.installations.photos import Photo, WrongPhoto
 from atalaia.desk.installations.queries import Seen
 from atalaia.jobs.submit import NotNow, WrongParams
 from atalaia.web import i18n, render
 from atalaia.web.access import Who, require
+from atalaia.web.album import file_of, keep_photo
 from atalaia.web.api.jobs import orders_of
 from atalaia.web.i18n import N_
 from atalaia.web.pages import installations as listed
@@ -35,7 +34,7 @@ from atalaia.web.pages.common import Part, Words, done, look, screens, show
 from atalaia.web.pages.installs import VERDICTS, Verified, verified_of
 from atalaia.web.pages.telling import Names, Told, tell
 from atalaia.web.pages.work import QUANTITIES
-from atalaia.web.parts import Parts, parts_of
+from atalaia.web.parts import parts_of
 from atalaia.web.problems import not_found
 from atalaia.web.wire import Identity
 
@@ -212,19 +211,24 @@ async def add_photo(
     seen = await parts.store.read(lambda tx: queries.get(tx, root))
     if seen is None:
         raise not_found("installation")
-    one, kept = seen.installation, 0
-    try:
-        for file in photo:
-            content = await file.read()
+    one, kept, wrong = seen.installation, 0, ""
+    for file in photo:
+        content = await file.read()
+        try:
             await keep_photo(
                 parts, content, kind=kind, client=one.client_name or one.client or one.service,
                 plate=one.plate, fleet=fleet, installation=one.root, by=who.name,
             )  # fmt: skip
             kept += 1
-    except WrongPhoto as error:
-        return done(request, f"/installations/{root}", words(PHOTO_ERRORS.get(error.code, str(error))), "bad")
+        except WrongPhoto as error:
+            wrong = words(PHOTO_ERRORS.get(error.code, str(error)))
+        except OSError:
+            wrong = words(N_("The disk did not take the photo. It was not kept."))
     forms = (N_("%(n)s photo kept."), N_("%(n)s photos kept."))
-    return done(request, f"/installations/{root}#photos", words(forms[kept != 1], n=kept))
+    said = words(forms[kept != 1], n=kept)
+    if wrong:
+        return done(request, f"/installations/{root}#photos", f"{wrong} {said}" if kept else wrong, "bad")
+    return done(request, f"/installations/{root}#photos", said)
 
 
 PHOTO_ERRORS = {
@@ -234,21 +238,6 @@ PHOTO_ERRORS = {
 }
 
 
-async def keep_photo(
-    parts: Parts, content: bytes, *, kind: str, client: str, plate: str, by: str, fleet: str = "",
-    installation: str = "",
-) -> Photo:  # fmt: skip
-    """Keep a photo, its file first. Errors: `WrongPhoto`."""
-    album = Album(parts.ambient, parts.settings.data_dir / photos.FOLDER)
-    kept = await asyncio.to_thread(album.keep, content)
-    return await parts.store.write(
-        lambda tx: album.add(
-            tx, kept, size_bytes=len(content), kind=kind, client=client, plate=plate, fleet=fleet,
-            installation=installation, by=by,
-        )
-    )  # fmt: skip
-
-
 @routes.get("/installations/{root}/photos/{photo}")
 async def see_photo(request: Request, root: Identity, photo: Identity) -> Response:
     """Answer a photo's file."""
@@ -256,11 +245,7 @@ async def see_photo(request: Request, root: Identity, photo: Identity) -> Respon
     found = await parts.store.read(lambda tx: photos.get_photo(tx, photo))
     if found is None or found.installation != root:
         raise not_found("photo")
-    path = Album(parts.ambient, parts.settings.data_dir / photos.FOLDER).path(found.sha256)
-    if not path.exists():
-        raise not_found("photo")
-    headers = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
-    return FileResponse(path, media_type=found.media, headers=headers)
+    return file_of(parts, found)
 
 
 async def _act(

@@ -191,7 +191,7 @@ async def test_a_photo_beyond_15_mb_is_refused_and_nothing_is_kept(site: Site):
     assert status == 200
     assert "no máximo 15 MB" in page
     status, _ = await upload(
-        browser, f"/installations/{root}/photos", "photo", JPEG + bytes(17 * 1024 * 1024), kind="Placa"
+        browser, f"/installations/{root}/photos", "photo", JPEG + bytes(65 * 1024 * 1024), kind="Placa"
     )
     assert status == 413
     assert "Nenhuma foto ainda" in await text(browser, f"/installations/{root}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import Path, Request
@@ -11,7 +10,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from atalaia.desk.installations import queries
-from atalaia.desk.installations.photos import BYTES_MAX, FOLDER, KINDS, Album, WrongPhoto, get_photo
+from atalaia.desk.installations.photos import BYTES_MAX, KINDS, WrongPhoto, get_photo
+from atalaia.web.album import album_of, keep_photo
 from atalaia.web.old.traffilog.access import Technician, TechnicianReads
 from atalaia.web.old.traffilog.common import Body, OldRefusal, mapping, old_router, word
 from atalaia.web.parts import Parts, parts_of
@@ -44,17 +44,13 @@ async def upload(request: Request, caller: Technician) -> JSONResponse:
     """Keep a photo of at most 15 MB; what it is, is told from its content."""
     parts = parts_of(request)
     content, fields = await _read(request)
-    album = Album(parts.ambient, parts.settings.data_dir / FOLDER)
     root = await _installation(parts, fields["installation_id"])
     try:
         if fields["type"] not in KINDS:
             raise WrongPhoto("unknown_kind", f"type is one of {', '.join(KINDS)}.")
-        kept = await asyncio.to_thread(album.keep, content)
-        photo = await parts.store.write(
-            lambda tx: album.add(
-                tx, kept, size_bytes=len(content), kind=fields["type"], client=fields["client_descr"],
-                plate=fields["plate"], fleet=fields["fleet"], by=caller.name, installation=root,
-            )
+        photo = await keep_photo(
+            parts, content, kind=fields["type"], client=fields["client_descr"], plate=fields["plate"],
+            fleet=fields["fleet"], by=caller.name, installation=root,
         )  # fmt: skip
     except WrongPhoto as error:
         raise OldRefusal(400, error.code, detail=str(error)) from None
@@ -74,7 +70,7 @@ async def show(
     """Answer a photo; this is where `webUrl` leads."""
     parts = parts_of(request)
     found = await parts.store.read(lambda tx: get_photo(tx, photo))
-    path = Album(parts.ambient, parts.settings.data_dir / FOLDER).path(found.sha256) if found else None
+    path = album_of(parts).path(found.sha256) if found else None
     if found is None or path is None or not path.is_file():
         raise OldRefusal(404, "not_found")
     return FileResponse(path, media_type=found.media, headers={"Cache-Control": "private, max-age=86400"})
