@@ -34,7 +34,11 @@ LEFT_OUT = [positive_data_acceptance]
 # The old software answered 500 and 502 for what is not configured or not reachable; its clients know them.
 OLD_LEFT_OUT = [not_a_server_error]
 # A query string has only texts: a text in place of a list of texts, or of nothing, cannot be told from it.
-IN_WORDS = re.compile(r"Invalid component: parameter `\w+` in query - violates `anyOf`")
+# So it is with the files of a form: it has no lists within lists.
+IN_WORDS = re.compile(
+    r"Invalid component: (parameter `\w+` in query - violates `anyOf`"
+    r"|in body - violates `type` at /properties/files/items)"
+)
 
 
 class Running:
