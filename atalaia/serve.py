@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +29,8 @@ from atalaia.deliveries.targets.factory import Targets
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.desk.calls.fold import Calls
 from atalaia.desk.endpoints.fold import Endpoints
-from atalaia.desk.exports.destinations import FOLDER as EXPORTS
-from atalaia.desk.exports.destinations import Destination, Files
+from atalaia.desk.exports import destinations_of
+from atalaia.desk.exports.destinations import Destination
 from atalaia.desk.exports.exporter import Exporter
 from atalaia.desk.installations.fold import Installations
 from atalaia.desk.vehicles.fold import Vehicles
@@ -96,16 +96,19 @@ class Hub:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, connectors: Mapping[str, Connector], *, ambient: Ambient | None = None
-) -> AsyncGenerator[Hub]:
+    settings: Settings, connectors: Mapping[str, Connector], *, ambient: Ambient | None = None,
+    destinations: Sequence[Destination] | None = None,
+) -> AsyncGenerator[Hub]:  # fmt: skip
     """Open the store, start every part, and stop them in order at the end.
 
+    destinations: of saved records; None is what the settings say.
     Errors: `ConfigError` and `StoreUnavailable` when it cannot start; both say what to do.
     """
     # Writer, readers and event loop hand the interpreter to each other many times an event; at the default of
     # 5 ms a turn that is most of a delivery's time.
     sys.setswitchinterval(SWITCH_S)
-    hub = await build(settings, connectors, ambient or Ambient())
+    sent_to = destinations_of(settings) if destinations is None else tuple(destinations)
+    hub = await build(settings, connectors, ambient or Ambient(), sent_to)
     tasks = [asyncio.create_task(work, name=name) for name, work in _loops(hub).items()]
     for task in tasks:
         task.add_done_callback(_shout)
@@ -121,8 +124,11 @@ async def running(
         await hub.store.close()
 
 
-async def build(settings: Settings, connectors: Mapping[str, Connector], ambient: Ambient) -> Hub:
-    """Make the parts of a worker without starting them."""
+async def build(
+    settings: Settings, connectors: Mapping[str, Connector], ambient: Ambient,
+    sent_to: tuple[Destination, ...] = (),
+) -> Hub:  # fmt: skip
+    """Make the parts of a worker without starting them. sent_to: where saved records go."""
     redactor = Redactor(settings.secret_values())
     secretbox = _secretbox(settings)
     database_url = settings.database_url.get_secret_value()
@@ -137,7 +143,6 @@ async def build(settings: Settings, connectors: Mapping[str, Connector], ambient
     ownership = Ownership(store, ambient, worker, version=VERSION, git_sha=git_sha(), alone=alone)
     formats = _formats(connectors)
     router = Router(ambient, formats)
-    sent_to: tuple[Destination, ...] = (Files(settings.data_dir / EXPORTS),)
     installed = Installations([one.name for one in sent_to])
     desk = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles(), installed)
     projections: tuple[Projection, ...] = (*desk, router)

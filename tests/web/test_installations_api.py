@@ -71,7 +71,10 @@ async def test_a_check_is_approved_once_and_a_repeat_is_told(site: Site):
     assert (await post(http, f"{PATH}/{root}/approve", {"override": True}))[0] == 422
     status, approved = await post(http, f"{PATH}/{root}/approve")
     assert (status, approved["approved_by"]) == (200, "test")
-    assert (await post(http, f"{PATH}/{root}/approve"))[0] == 409
+    status, refused = await post(http, f"{PATH}/{root}/approve")
+    assert (status, [(one["field"], one["kind"]) for one in refused["errors"]]) == (
+        409, [("state", "fluxo_concluido")],
+    )  # fmt: skip
     assert (await post(http, f"{PATH}/nothing/approve"))[0] == 404
 
 

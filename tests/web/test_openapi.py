@@ -38,6 +38,7 @@ OLD_LEFT_OUT = [not_a_server_error]
 IN_WORDS = re.compile(
     r"Invalid component: (parameter `\w+` in query - violates `anyOf`"
     r"|in body - violates `type` at /properties/files/items)"
+    r"|body: violates `type` at /properties/files/items"
 )
 
 

@@ -35,7 +35,11 @@ class Sent:
 
 
 class Destination(Protocol):
-    """Takes records. Sending one again puts it in the place of what was sent before."""
+    """Takes records. Sending one again puts it in the place of what was sent before: find it by `cells[0]`.
+
+    Batches come one after the other, from one worker alone. What no `Sent` names counts as failed and comes
+    again. How to write one: docs/how-to/add-an-export.md.
+    """
 
     @property
     def name(self) -> str:

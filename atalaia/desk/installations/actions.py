@@ -26,6 +26,7 @@ from atalaia.store.installation_tables import installations
 from atalaia.store.store import serialise
 
 PRODUCER = "installations"
+NO_PARAMETERS = "can_sem_parametros"
 APPROVE, OVERRIDE, AGAIN, REFUSE = "approve", "approve_anyway", "check_again", "refuse"
 _OPEN = ("queued", "running", "waiting", "in_doubt")
 
@@ -110,11 +111,11 @@ class Installations:
     def approve(
         self, tx: Connection, root: str, *, by: str, override: bool = False, reason: str = ""
     ) -> Done:
-        """Approve the CAN check. override: against what it shows; then `reason` says why.
+        """Approve the CAN check. override: against what it shows, or against its failing; `reason` says why.
 
         Errors: `NoSuchInstallation`; `WrongParams` for an override without a reason; `NotPossible`
-        `can_em_andamento` while a check runs, `approval_timeout` when it was too late, `can_ausente`,
-        `fluxo_concluido`.
+        `can_em_andamento` while a check runs, `can_sem_parametros` or `can_error` for one that failed,
+        `approval_timeout` when it was too late, `can_ausente`, `fluxo_concluido`.
         """
         reason = reason.strip()
         if override and not reason:
@@ -122,16 +123,19 @@ class Installations:
                 "Approving against the check needs a reason.", [{"field": "reason", "said": "Say why."}]
             )
         seen = self._hold(tx, root)
-        job = _asking(seen)
-        self._answer(tx, job, OVERRIDE if override else APPROVE, by, reason)
+        shown = checks.summary(checks.union(checks.snapshots_of(seen.chain)))
+        if override and (failed := _failed_check(seen)) is not None:
+            job = self._pass_over(tx, seen, failed, shown, by, reason)
+        else:
+            asking = _asking(seen)
+            job = asking.id
+            self._answer(tx, asking, OVERRIDE if override else APPROVE, by, reason)
         now = self._now()
         change = {"approved_by": by[:120], "approved_ms": now, "override": override}
         _change(tx, seen.installation.root, now, override_reason=reason, **change)
-        shown = checks.summary(checks.union(checks.snapshots_of(seen.chain)))
         return self._done(
-            tx, seen.installation.root, "approved", by, job=job.id, override=override, reason=reason,
-            check=shown,
-        )  # fmt: skip
+            tx, seen.installation.root, "approved", by, job=job, override=override, reason=reason, check=shown
+        )
 
     def refuse(self, tx: Connection, root: str, *, by: str, reason: str = "") -> Done:
         """Refuse the CAN check: the installation stops there until it is checked again or called off.
@@ -261,6 +265,16 @@ class Installations:
         name = job.asked.name if job.asked else None
         self.orders.answer(tx, job.id, choice, by=by, name=name, data={"reason": reason} if reason else None)
 
+    def _pass_over(
+        self, tx: Connection, seen: Seen, failed: Job, shown: Mapping[str, Any], by: str, reason: str
+    ) -> str:
+        """Go on from a check that failed: its approval is asked for with the answer in it."""
+        names = ("client_id", "client_name", "vehicle_id", "comment", "chain")
+        params: dict[str, Any] = {name: failed.params[name] for name in names if name in failed.params}
+        n = int(failed.params.get("round") or 1)
+        params |= {"round": n, "shown": shown, "given": {"by": by[:120], "reason": reason[:500]}}
+        return self._follow(tx, seen, _kind(seen, "can_approval"), params, f"approval:{n}:given", by)
+
     def _follow(
         self, tx: Connection, seen: Seen, kind: str, params: Mapping[str, Any], step: str, by: str
     ) -> str:
@@ -289,12 +303,25 @@ def expires_ms(seen: Seen) -> int | None:
     return job.asked.until_ms if job is not None and job.state == "waiting" and job.asked else None
 
 
+def _failed_check(seen: Seen) -> Job | None:
+    """Answer the newest check if it failed and nothing was decided since."""
+    known = newest(seen.chain)
+    check, approval = known.get("check"), known.get("approval")
+    if check is None or check.state not in ("failed", "expired") or "gsensor" in known or "save" in known:
+        return None
+    later = approval is not None and seen.chain.index(approval) > seen.chain.index(check)
+    return None if later or standing(seen.chain).word == CANCELLED else check
+
+
 def _asking(seen: Seen) -> Job:
     """Answer the job that waits for the approval; no check may run beside it. Errors: `NotPossible`."""
     known = newest(seen.chain)
     job, check = known.get("approval"), known.get("check")
     if check is not None and check.state in _OPEN:
         raise NotPossible("can_em_andamento", "A check is under way; wait for what it shows.")
+    if (failed := _failed_check(seen)) is not None:
+        code = failed.reason if failed.reason == NO_PARAMETERS else "can_error"
+        raise NotPossible(code, "The check failed: check again, or approve against it with a reason.")
     if job is None:
         raise NotPossible("can_ausente", "There is no check to approve.")
     if job.state == "failed" and job.reason == EXPIRED:

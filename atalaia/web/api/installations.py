@@ -11,7 +11,13 @@ from sqlalchemy import Connection
 
 from atalaia.connectors.traffilog.installing import Form, Known, start_of
 from atalaia.desk.installations import checks, queries
-from atalaia.desk.installations.actions import Done, Installations, NoSuchInstallation, expires_ms
+from atalaia.desk.installations.actions import (
+    Done,
+    Installations,
+    NoSuchInstallation,
+    NotPossible,
+    expires_ms,
+)
 from atalaia.desk.installations.queries import Seen, Wanted
 from atalaia.desk.installations.state import WORDS
 from atalaia.jobs.submit import KeyReused, NotNow, WrongParams
@@ -220,12 +226,21 @@ async def _write(parts: Parts, work: Callable[[Connection], Done]) -> WholeOut:
         raise not_found("installation") from None
     except KeyReused as error:
         raise Problem(409, "key-reused", "This key was used for something else", str(error)) from None
+    except NotPossible as error:
+        raise _not_possible(error) from None
     except NotNow as error:
         raise conflict(str(error)) from None
     except WrongParams as error:
         faults = [Fault(f"body.{one['field']}", "", one["said"]) for one in error.fields]
         raise Problem(422, "invalid-input", "The input does not fit", str(error), errors=faults) from None
     return _whole(done.seen, parts)
+
+
+def _not_possible(error: NotPossible) -> Problem:
+    """Answer a refusal by the state: `errors` holds its stable word as the kind, and what to do."""
+    problem = conflict(str(error))
+    problem.errors = (Fault("state", error.code, str(error)),)
+    return problem
 
 
 def _whole(seen: Seen, parts: Parts) -> WholeOut:

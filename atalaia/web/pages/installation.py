@@ -270,6 +270,8 @@ async def _act(
 
 NOT_POSSIBLE = {
     "can_em_andamento": N_("A check is under way; wait for what it shows."),
+    "can_sem_parametros": N_("The check failed: check again, or approve against it with a reason."),
+    "can_error": N_("The check failed: check again, or approve against it with a reason."),
     "can_ausente": N_("There is no check yet."),
     "approval_timeout": N_("The time to approve this check is over. Check the CAN again."),
     "fluxo_concluido": N_("That is decided already. Look at how it stands now."),

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock, to_ms
 from atalaia.desk.catalogs.catalogs import Catalogs, Item, Wanted, history, list_entries
 from atalaia.desk.exports.columns import COLUMNS
 from atalaia.desk.exports.destinations import Files, Line, Sent
-from atalaia.desk.exports.exporter import AGAIN_MS, Exported, Exporter, again, exports_of
+from atalaia.desk.exports.exporter import (
+    AGAIN_MS,
+    NOT_SET_UP,
+    UNSAID,
+    Exported,
+    Exporter,
+    again,
+    exports_of,
+)
 from atalaia.desk.installations.fold import mark_pending
 from atalaia.desk.installations.queries import Wanted as InstallationsWanted
 from atalaia.desk.installations.queries import list_installations
 from atalaia.ids import CountedIds
 from atalaia.store.installation_tables import installations
+from atalaia.store.tables import events
 from tests.store.bases import Base, base, shared, sqlite
 
 __all__ = ["base", "shared", "sqlite"]
@@ -128,6 +138,62 @@ async def test_each_destination_has_its_own_state_and_a_failed_one_is_tried_agai
     assert (await states(exporter, "a"))["list"].state == "done"
     assert (await states(exporter, "a"))["list"].attempts == 2
     assert moody.got == ["a"]
+
+
+async def alarms(exporter: Exporter) -> list[str]:
+    query = select(events.c.type).where(events.c.type.like("alert.%")).order_by(events.c.seq)
+    return list(await exporter.store.read(lambda tx: list(tx.scalars(query))))
+
+
+async def test_a_record_that_fails_again_raises_an_alert_which_ends_when_it_arrives(
+    sqlite: Base, clock: HeldClock
+):
+    moody = Moody(fails=3)
+    exporter = await exporter_of(sqlite, clock, moody)
+    await saved(exporter, "a")
+    seen: list[list[str]] = []
+    for _ in range(4):
+        await exporter.send(moody)
+        seen.append(await alarms(exporter))
+        await clock.run_for(AGAIN_MS / 1000 + 1)
+
+    raised, resolved = "alert.raised", "alert.resolved"
+    assert seen == [[], [raised], [raised, raised], [raised, raised, resolved]]
+
+
+async def test_what_a_destination_does_not_name_is_sent_again(sqlite: Base, clock: HeldClock):
+    class Silent(Moody):
+        async def send(self, lines: Sequence[Line]) -> Sequence[Sent]:
+            return []
+
+    exporter = await exporter_of(sqlite, clock, Silent())
+    await saved(exporter, "a")
+    await exporter.send(exporter.destinations[0])
+
+    one = (await states(exporter, "a"))["list"]
+    assert (one.state, one.error) == ("failed", UNSAID)
+
+
+async def test_a_new_destination_gets_what_was_saved_before_and_one_that_is_gone_is_off_until_it_is_back(
+    base: Base, clock: HeldClock, tmp_path: Path
+):
+    moody, files = Moody(), Files(tmp_path / "exports")
+    first = await exporter_of(base, clock, moody)
+    await saved(first, "a")
+    await saved(first, "unsaved", saved_ms=None)
+    second = replace(first, destinations=[files])
+    await second.adopt()
+    await second.send(files)
+    known = await states(second, "a")
+    assert (known["file"].state, known["list"].state, known["list"].error) == ("done", "off", NOT_SET_UP)
+    assert "file" not in await states(second, "unsaved")
+
+    both = replace(first, destinations=[files, moody])
+    await both.adopt()
+    await both.adopt()
+    await both.send(moody)
+    known = await states(both, "a")
+    assert (known["list"].state, known["file"].attempts) == ("done", 1)
 
 
 async def test_a_folder_that_cannot_be_written_is_told_and_costs_nothing(

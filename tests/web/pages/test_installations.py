@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from sqlalchemy import delete, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
@@ -17,6 +18,7 @@ from atalaia.desk.catalogs.catalogs import get_entry, history
 from atalaia.desk.exports.columns import COLUMNS
 from atalaia.desk.installations import queries
 from atalaia.events.model import Fact
+from atalaia.store.job_tables import jobs
 from tests.web.fleet import learn, snapshot
 from tests.web.installing import CLIENT, VEHICLE, asking, furnish, installed, leave
 from tests.web.pages.test_screens import text
@@ -119,6 +121,22 @@ async def test_a_check_is_shown_with_its_buses_and_values_and_approved_by_name(s
     assert seen is not None
     assert (seen.installation.approved_by, seen.installation.override) == ("Ana", False)
     assert "já foi decidido" in await said(browser, f"/installations/{root}/approve", {})
+
+
+async def test_a_check_that_failed_offers_to_go_on_with_a_reason(site: Site):
+    root = await asking(site, await furnish(site))
+    failed = {"state": "failed", "reason": "can_sem_parametros", "said": "Not a single parameter."}
+    await site.parts.store.write(lambda tx: tx.execute(delete(jobs).where(jobs.c.step == "approval")))
+    await site.parts.store.write(
+        lambda tx: tx.execute(update(jobs).where(jobs.c.step == "can").values(failed))
+    )
+    browser = await site.browser()
+    page = await text(browser, f"/installations/{root}")
+    assert "mesmo com a verificação falha" in page
+    assert "verifique de novo" in await said(browser, f"/installations/{root}/approve", {})
+    page = await said(browser, f"/installations/{root}/override", {"reason": "A trailer"})
+    assert "aprovada contra a verificação" in page
+    assert "A trailer" in page
 
 
 async def test_approving_against_the_check_needs_a_reason(site: Site):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from atalaia.connectors.traffilog.jobs.asked import ForVehicle
 from atalaia.connectors.traffilog.jobs.collecting import Collector
@@ -23,13 +23,28 @@ QUESTION = N_("Is the CAN check good?")
 REASON_WANTED = N_("Approving against the CAN check needs a reason. What shall be done?")
 
 
+class Given(BaseModel):
+    """An approval that was given when it was asked for: against a check that failed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str = Field(min_length=1, max_length=120)
+    reason: str = Field(min_length=1, max_length=500)
+
+
 class ApprovalAsked(ForVehicle):
-    """What is to be approved. shown: the summary of the CAN check. round: which check of the installation."""
+    """What is to be approved. shown: the summary of the CAN check. round: which check of the installation.
+
+    given: somebody said already that it goes on against a check that failed; nobody is asked.
+    """
 
     shown: dict[str, Any] | None = Field(
         None, title="Result of the check", description="What the person who approves sees."
     )
     round: int = Field(1, ge=1, le=1000, title="Check", description="Which CAN check of an installation.")
+    given: Given | None = Field(
+        None, title="Approved already", description="Against a check that failed, by whom and why."
+    )
 
 
 async def approve(ctx: JobContext, params: ApprovalAsked) -> Mapping[str, Any]:
@@ -38,7 +53,10 @@ async def approve(ctx: JobContext, params: ApprovalAsked) -> Mapping[str, Any]:
     Answer: {"ok", "choice", "by", "reason", "shown"}. Errors: `JobFailed` `approval_timeout`, `can_refused`.
     """
     settings = cast("TraffilogSettings", ctx.settings)
-    decision = await _decide(ctx, params, settings.approval_within_h * 3600)
+    if params.given is not None:
+        decision = Decision(OVERRIDE, params.given.by, {"reason": params.given.reason})
+    else:
+        decision = await _decide(ctx, params, settings.approval_within_h * 3600)
     reason = str(decision.data.get("reason") or "").strip()
     known = {"choice": decision.choice, "by": decision.by, "reason": reason, "shown": params.shown}
     if decision.choice == REFUSE:

@@ -158,6 +158,28 @@ async def test_approving_against_the_check_needs_a_reason_that_is_kept(yard: Yar
     assert yard.executed("gsensor", EMPTY) == 1
 
 
+async def test_an_installation_goes_on_from_a_check_that_failed_when_somebody_says_why(yard: Yard):
+    root = await yard.begin(
+        service="MAINT_NO_SWAP", plate="TST2Q43", client_id=USED_CLIENT, serial="", label="", harness=""
+    )
+    await yard.stands(root, "HTML5_DONE", "choice")
+    await yard.act(lambda tx, acts: acts.start_can(tx, root, by="ana"))
+    failed = await yard.stands(root, "CAN_ERROR", "retry")
+    assert failed.standing.reason == "can_sem_parametros"
+    with pytest.raises(NotPossible) as plain:
+        await yard.act(lambda tx, acts: acts.approve(tx, root, by="ana"))
+    assert plain.value.code == "can_sem_parametros"
+
+    reason = "A trailer: it has no bus."
+    await yard.act(lambda tx, acts: acts.approve(tx, root, by="ana", override=True, reason=reason))
+    done = await yard.stands(root, "COMPLETED")
+
+    assert steps(done)[:4] == ["", "can", "approval:1:given", "save"]
+    one = done.installation
+    assert (one.approved_by, one.override, one.override_reason) == ("ana", True, reason)
+    assert await told(yard, root) == ["created", "can_started", "approved"]
+
+
 async def test_a_refused_check_can_be_made_again(yard: Yard):
     root = await yard.begin()
     await yard.stands(root, "WAITING_APPROVAL", "approval")
