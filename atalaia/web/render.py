@@ -24,6 +24,7 @@ from atalaia import clock
 from atalaia.ambient import Ambient
 from atalaia.web import i18n, ranges, show, states
 from atalaia.web.assets import assets
+from atalaia.web.bar import bar_of
 from atalaia.web.i18n import N_, View
 from atalaia.web.said import said
 
@@ -46,23 +47,22 @@ class Place:
     href: str
     letter: str
     world: str = ""
-    in_bar: bool = False  # one of the five on a phone
     group: int = 0
 
 
 PLACES = (
-    Place("now", N_("Now"), "layout-dashboard", "/", "n", in_bar=True),
-    Place("calls", N_("Calls"), "phone", "/calls", "c", world="calls", in_bar=True),
+    Place("now", N_("Now"), "layout-dashboard", "/", "n"),
+    Place("calls", N_("Calls"), "phone", "/calls", "c", world="calls"),
     Place("charging", N_("Charging"), "battery-charging", "/charging", "r", world="charging"),
     Place("chats", N_("Chats"), "messages", "/chats", "w", world="chats"),
     Place("vehicles", N_("Vehicles"), "truck", "/vehicles", "v", world="vehicles"),
     Place("installations", N_("Installations"), "tool", "/installations", "o", world="vehicles"),
     Place("devices", N_("Devices"), "device-desktop", "/devices", "i", world="devices"),
     Place("tickets", N_("Tickets"), "ticket", "/tickets", "t", world="tickets"),
-    Place("connections", N_("Connections"), "plug-connected", "/connections", "x", in_bar=True, group=1),
-    Place("events", N_("Events"), "list-details", "/events", "e", in_bar=True, group=1),
+    Place("connections", N_("Connections"), "plug-connected", "/connections", "x", group=1),
+    Place("events", N_("Events"), "list-details", "/events", "e", group=1),
     Place("jobs", N_("Jobs"), "subtask", "/jobs", "j", world="jobs", group=1),
-    Place("deliveries", N_("Deliveries"), "send", "/deliveries", "d", in_bar=True, group=1),
+    Place("deliveries", N_("Deliveries"), "send", "/deliveries", "d", group=1),
     Place("alerts", N_("Alerts"), "bell", "/alerts", "a", group=1),
     Place("settings", N_("Settings"), "settings", "/settings", "s", group=1),
     Place("demo", N_("Fault panel"), "bug", "/demo", "f", world="demo", group=1),
@@ -256,8 +256,10 @@ def frame_context(request: Request, view: View | None) -> dict[str, Any]:
     if view is None:
         return common
     health = getattr(request.app.state, "health", None)
+    places = nav(getattr(request.app.state, "worlds", ("calls",)), view.path)
     return common | {
-        "nav": nav(getattr(request.app.state, "worlds", ("calls",)), view.path),
+        "nav": places,
+        "bar": bar_of([item["place"].key for item in places], getattr(person, "role", "")),
         "counts": getattr(request.state, "counts", None) or {},
         "health": (health() if callable(health) else health) or "unknown",
         "flashes": getattr(request.state, "flashes", None) or [],

@@ -11,8 +11,9 @@ import re
 from functools import lru_cache
 
 from atalaia.web.i18n import N_, gettext, view
+from atalaia.web.said_telematics import FORMS as TELEMATICS
 
-FORMS: tuple[str, ...] = (
+_OURS: tuple[str, ...] = (
     # a session and its loss
     N_("Nothing was heard or proven for too long."),
     N_("The session ended by itself."),
@@ -390,6 +391,7 @@ FORMS: tuple[str, ...] = (
     N_("The portal could not be read: {}"),
     N_("The unit was sent the command."),
 )
+FORMS: tuple[str, ...] = (*_OURS, *TELEMATICS)
 
 
 def said(text: str) -> str:
@@ -411,9 +413,7 @@ def _said(text: str, language: str) -> str:
 
 def _inner(text: str, language: str) -> str:
     """Answer what stands in a place: a sentence or a form of its own, or a name that stays as it is."""
-    if text.endswith("."):
-        return _said(text, language)
-    return gettext(text) if text in FORMS else text
+    return _said(text, language) if text in FORMS or text.endswith(".") else text
 
 
 @lru_cache

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import orjson
 import pytest
 
+import atalaia
 from atalaia.events.catalogue import FACTS
 from atalaia.events.model import Event
 from atalaia.web import i18n
@@ -29,8 +35,54 @@ def test_a_sentence_of_the_house_is_said_in_portuguese_with_its_values(form: str
     assert told != form.format(*values) or form in ("RabbitMQ", "ping")
 
 
+# What only developers and workers outside read, at a terminal or from the API.
+_FOR_DEVELOPERS = {
+    "wire.py", "capture.py", "replay.py", "compare.py", "external.py", "engine.py", "rows.py", "plans.py",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("room", ["connectors/traffilog", "jobs"])
+def test_every_sentence_of_telematics_and_jobs_has_its_portuguese(room: str):
+    known = {str(one[0] if isinstance(one, tuple) else one) for one in i18n.catalogue("pt_BR")._catalog}  # type: ignore[attr-defined]
+    known |= {re.sub(r"\(?(\{\})+\)?", "{}", one) for one in known}
+    missing: list[str] = []
+    for file in sorted((Path(atalaia.__file__).parent / room).rglob("*.py")):
+        if file.name not in _FOR_DEVELOPERS:
+            missing += [one for one in _sentences(file) if re.sub(r"\(?(\{\})+\)?", "{}", one) not in known]
+    assert missing == []
+
+
+def _sentences(file: Path) -> Iterator[str]:
+    """Answer the sentences in a module's code: texts that begin large and end with a full stop."""
+    tree = ast.parse(file.read_text())
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        text = _text(node)
+        if (
+            id(node) not in docs
+            and text
+            and re.match(r"[A-Z{“][^<]* [^<]*\.$", text)
+            and not text.startswith("{} ")
+        ):
+            yield text
+            docs |= {id(inner) for inner in ast.walk(node)}
+        elif isinstance(node, ast.JoinedStr):
+            docs |= {id(inner) for inner in ast.walk(node)}
+
+
+def _text(node: ast.AST) -> str:
+    match node:
+        case ast.Constant(value=str(value)):
+            return value
+        case ast.JoinedStr():
+            return "".join(_text(part) or "{}" for part in node.values)
+        case _:
+            return ""
+
+
 def test_what_has_no_form_is_said_as_it_came():
     with i18n.drawing(PT):
+        assert said("The login could not be renewed. The socket is open.").endswith("O socket está aberto.")
         assert said("qualquer coisa 42") == "qualquer coisa 42"
     with i18n.drawing(EN):
         assert said("The session ended by itself.") == "The session ended by itself."
