@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ NEEDS_PERSON = ("in_doubt", "waiting")
 HISTORY_MAX = 500
 CHAIN_MAX = 200
 STEPS_MAX = 1_000
+IDS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,8 @@ class Frame:
 class JobFilter:
     """Which jobs. Empty fields do not restrict.
 
-    kinds: `<connector>.<kind>`. words: part of the id, the trace, what is asked for, or what was said.
+    kinds: `<connector>.<kind>`. words: part of the id, the trace, what is asked for, or what was said;
+    vehicles: ids whose jobs fit the words too, because people call a vehicle by its plate.
     """
 
     states: tuple[str, ...] = ()
@@ -128,6 +130,7 @@ class JobFilter:
     from_ms: int | None = None
     to_ms: int | None = None
     param: tuple[str, str] = ("", "")
+    vehicles: tuple[str, ...] = ()
 
 
 def list_jobs(tx: Connection, wanted: JobFilter, *, before: str | None = None, limit: int = 50) -> list[Job]:
@@ -212,6 +215,12 @@ def chain(tx: Connection, root: str) -> list[Job]:
     return [_job(row) for row in tx.execute(query)]
 
 
+def askers(tx: Connection, roots: Iterable[str]) -> dict[str, str]:
+    """Answer who asked for each pipeline, by the id of its first job."""
+    query = select(jobs.c.id, jobs.c.by).where(jobs.c.id.in_(sorted(set(roots))[:IDS_MAX]))
+    return {row[0]: _name(row[1]) for row in tx.execute(query)}
+
+
 def newest_by_param(
     tx: Connection, name: str, value: str, *, limit: int = 20, kinds: Sequence[str] = ()
 ) -> list[Job]:
@@ -235,7 +244,9 @@ def _conditions(wanted: JobFilter) -> Iterator[Any]:
         yield c.created_ms < wanted.to_ms
     if wanted.words:
         places = (c.id, c.trace, c.params, c.said, c.kind)
-        yield or_(*(place.contains(wanted.words, autoescape=True) for place in places))
+        fits = [place.contains(wanted.words, autoescape=True) for place in places]
+        fits += [c.params.contains(f'"{vehicle}"', autoescape=True) for vehicle in wanted.vehicles]
+        yield or_(*fits)
     name, value = wanted.param
     if name:  # compact JSON, as it was written; both spellings of a blank after the colon are known
         pairs = (f'"{name}":"{value}"', f'"{name}": "{value}"')

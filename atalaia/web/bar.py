@@ -1,4 +1,4 @@
-"""Which places a phone's bar holds: the four that this person most likely goes to; the rest is behind “More”."""
+"""Which places a phone's bar holds: the four that this person most likely goes to; “More” has the rest."""
 
 from __future__ import annotations
 

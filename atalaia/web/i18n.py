@@ -170,6 +170,9 @@ def script_words() -> Mapping[str, str]:
             "%(time)s", "{}"
         ),
         "retry": gettext("Try again"),
+        "not_sent": gettext("There is no network. Nothing was sent; try again when it is back."),
+        "photo_waits": gettext("%(photo)s: kept on this device, waits to be sent").replace("%(photo)s", "{}"),
+        "nothing_fits": gettext("Nothing in the list fits."),
         "no_answer": gettext("The hub did not answer. Nothing was changed."),
         "search_for": gettext("Search for “%(text)s”").replace("%(text)s", "{}"),
         "time": gettext("Time"),

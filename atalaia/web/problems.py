@@ -186,7 +186,7 @@ def defect() -> Problem:
     """Answer the problem of a defect of ours; what went wrong is in the log, not in the answer."""
     return Problem(
         500, "defect", N_("Something broke inside the hub"),
-        "The error is written down in the log under the id of this answer.",
+        N_("The error is written down in the log under the id of this answer."),
         todo=N_("Try again. If it happens again, tell whoever runs this hub the id below."),
     )  # fmt: skip
 

@@ -344,10 +344,10 @@ def problem_page(
     """
     with i18n.drawing(view_of(request)):
         title = i18n.gettext(PROBLEM_TITLES.get(status, PROBLEM_TITLES[500 if status >= 500 else 400]))
-        said = {name: i18n.gettext(text) if text else "" for name, text in
+        told = {name: said(text) for name, text in
                 (("happened", happened), ("kept", kept), ("todo", todo))}  # fmt: skip
     headers = {"X-Error-Id": error_id} if error_id else {}
     return page(
         request, "problem.html", status_code=status, headers=headers,
-        problem_status=status, problem_title=title, error_id=error_id, **said,
+        problem_status=status, problem_title=title, error_id=error_id, **told,
     )  # fmt: skip

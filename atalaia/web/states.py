@@ -76,6 +76,8 @@ SIGNS: dict[str, Sign] = {
     "module_was_ok": Sign("bad", "alert-triangle", N_("Not working now")),
     "module_bad": Sign("bad", "x", N_("Never worked")),
     "module_off": Sign("idle", "minus", N_("Not active")),
+    # the way of an installation
+    "stage_later": Sign("idle", "circle-dashed", N_("To come")),
     # gaps
     "gap_open": Sign("info", "ear", N_("Not hearing")),
     "nothing_lost": Sign("good", "shield-check", N_("Nothing lost")),

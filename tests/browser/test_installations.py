@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from atalaia.ambient import Ambient
 from atalaia.connectors.traffilog import CONNECTOR
@@ -85,15 +85,56 @@ async def test_every_page_of_installations_is_sound(visitor: Visitor, language: 
     assert problems == []
 
 
+FILE = {"name": "x.png", "mimeType": "image/png", "buffer": PIXEL}
+
+
 async def test_a_technician_approves_on_a_phone_and_adds_a_photo(visitor: Visitor):
     page = await visitor.open(f"/installations/{visitor.house.ids['asking']}", width=390)
-    await page.set_input_files("#photo-file", {"name": "x.png", "mimeType": "image/png", "buffer": PIXEL})
-    await page.select_option("#photo-kind", "Chassi")
-    await page.get_by_role("button", name="Incluir a foto").click()
-    await page.get_by_text("Chassi1.png").first.wait_for()
+    await page.set_input_files("[data-kind=Chassi]", FILE)  # type: ignore[arg-type]
+    await page.locator(".photos").get_by_text("Chassi 1").wait_for()
 
     await page.get_by_role("button", name=re.compile("^Aprovar$")).first.click()
     await page.locator("#approve").get_by_role("button", name=re.compile("^Aprovar$")).click()
 
     await page.get_by_text("A verificação CAN foi aprovada.").wait_for()
-    assert await page.get_by_text("Chassi1.png").count() >= 1
+    assert await page.locator(".photo-tile.has", has_text="Chassi").count() == 1
+
+
+async def test_a_photo_taken_without_network_is_kept_and_sent_when_it_is_back(visitor: Visitor):
+    address = f"/installations/{visitor.house.ids['choice']}"
+    page = await visitor.open(address, width=390)
+    await page.context.set_offline(True)
+    await page.set_input_files("[data-kind=Placa]", FILE)  # type: ignore[arg-type]
+    waiting = page.locator("#photos-waiting")
+    await expect(waiting).to_contain_text("Placa: guardada neste aparelho")
+    await page.get_by_role("button", name="Encerrar sem verificação").click()
+    await page.locator("#complete").get_by_role("button", name="Encerrar sem verificação").click()
+    await expect(page.locator(".at-toast")).to_contain_text("Sem rede. Nada foi enviado")
+
+    await page.context.set_offline(False)
+
+    await expect(page.locator(".photos")).to_contain_text("Placa 1")
+    await expect(waiting).to_be_hidden()
+    visitor.complaints[:] = [one for one in visitor.complaints if "ERR_INTERNET_DISCONNECTED" not in one]
+
+
+async def test_a_form_is_there_again_after_the_phone_has_slept(visitor: Visitor):
+    page = await visitor.open("/installations/new?service=INSTALL", width=390)
+    await page.fill("#f-plate", "TST9Z99")
+    await page.fill("#f-model_text", "volvo")
+    await page.get_by_role("option", name="8064 Volvo VM330").click()
+    await page.reload()
+    await expect(page.locator("#f-plate")).to_have_value("TST9Z99")
+    await expect(page.locator("#f-model_text")).to_have_value("8064 Volvo VM330")
+    await page.get_by_role("button", name="Começar de novo").click()
+    await expect(page.locator("#f-plate")).to_have_value("")
+
+
+async def test_the_bar_of_a_phone_leads_everywhere(visitor: Visitor):
+    page = await visitor.open("/vehicles", width=390)
+    bar = page.get_by_role("navigation", name="Principal")
+    await expect(bar.locator("> a:visible")).to_have_count(4)
+    await bar.get_by_text("Mais").click()
+    await bar.get_by_role("link", name="Eventos").click()
+    await expect(page).to_have_url(re.compile("/events"))
+    await expect(bar.locator("summary")).to_have_attribute("aria-current", "true")

@@ -91,6 +91,11 @@ def get(tx: Connection, root: str) -> Seen | None:
     return Seen(found, chain, standing(chain, saved=found.saved_ms is not None))
 
 
+def plate_of(tx: Connection, root: str) -> str:
+    """Answer the plate of the installation whose chain begins with this job, "" when it is none."""
+    return str(tx.scalar(select(installations.c.plate).where(installations.c.root == root)) or "")
+
+
 def list_installations(
     tx: Connection, wanted: Wanted, *, before: tuple[int, str] | None = None, limit: int = 50
 ) -> list[Seen]:

@@ -14,6 +14,7 @@ from atalaia.clock import rfc3339
 from atalaia.connections.queries import list_connections, names
 from atalaia.deliveries.queries import DeliveryView, list_deliveries
 from atalaia.deliveries.subscription import list_subscriptions
+from atalaia.desk.vehicles.plates import plates_of_events
 from atalaia.events.log import read_event
 from atalaia.events.model import Event
 from atalaia.events.queries import EventFilter, EventPage, caused_by, known_types, newest, oldest
@@ -122,8 +123,9 @@ async def _news(request: Request, wanted: EventFilter, after: int) -> Response:
 def read_list(tx: Connection, wanted: EventFilter, before: int | None, redactor: Redactor) -> Listed:
     """Read one page of the log."""
     seen = list_connections(tx)
-    known = Names(names(tx), {one.id: one.name for one in list_subscriptions(tx)}, book_of(tx, seen))
     page = newest(tx, wanted, before=before, limit=ROWS)
+    subscriptions = {one.id: one.name for one in list_subscriptions(tx)}
+    known = Names(names(tx), subscriptions, book_of(tx, seen), plates_of_events(tx, page.events))
     rows = [row_of(event, known, redactor) for event in page.events]
     top = rows[0].event.seq if rows else 0
     choices = [(one.id, one.name) for one in seen]
@@ -211,7 +213,8 @@ async def one_page(request: Request, seq: Seq, part: Part = "") -> Response:
 
 def read_one(tx: Connection, event: Event, redactor: Redactor, *, alone: bool) -> Shown:
     """Read an event with its cause, its effects and its deliveries."""
-    known = Names() if alone else Names(names(tx), {}, book_of(tx, list_connections(tx)))
+    plates = plates_of_events(tx, [event])
+    known = Names() if alone else Names(names(tx), {}, book_of(tx, list_connections(tx)), plates)
     row = row_of(event, known, redactor)
     shown = Shown(event, row, body_of(event, redactor), known.connection(event.connection))
     if alone:

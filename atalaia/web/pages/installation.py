@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, File, Form, Request, Response, UploadFile
+from fastapi.responses import PlainTextResponse
 from sqlalchemy import Connection
 
 from atalaia.connections.queries import names as connection_names
+from atalaia.connectors.traffilog.importing import schemes_of, side_words
 from atalaia.desk.exports import exporter
 from atalaia.desk.exports.exporter import Exported, NotExported, exports_of
 from atalaia.desk.installations import checks, photos, queries
@@ -21,7 +24,9 @@ from atalaia.desk.installations.actions import (
     expires_ms,
 )
 from atalaia.desk.installations.photos import Photo, WrongPhoto
-from atalaia.desk.installations.queries import Seen
+from atalaia.desk.installations.queries import Installation, Seen
+from atalaia.desk.vehicles.plates import Plates, plates_of_jobs
+from atalaia.jobs.queries import Job
 from atalaia.jobs.submit import NotNow, WrongParams
 from atalaia.web import i18n, render
 from atalaia.web.access import Who, require
@@ -32,8 +37,9 @@ from atalaia.web.pages import installations as listed
 from atalaia.web.pages import jobs as job_pages
 from atalaia.web.pages.common import Part, Words, done, look, screens, show
 from atalaia.web.pages.installs import VERDICTS, Verified, verified_of
+from atalaia.web.pages.stages import Stage, current, looks_good, stages_of
 from atalaia.web.pages.telling import Names, Told, tell
-from atalaia.web.pages.work import QUANTITIES
+from atalaia.web.pages.work import quantity_words
 from atalaia.web.parts import parts_of
 from atalaia.web.problems import not_found
 from atalaia.web.wire import Identity
@@ -55,7 +61,10 @@ PHOTO_KINDS = {
 
 @dataclass
 class Shown:
-    """What the page shows. check: all checks together; history: what people did, oldest first."""
+    """What the page shows. check: all checks together; history: what people did, oldest first.
+
+    scheme, mount: in words.
+    """
 
     seen: Seen
     check: dict[str, Any]
@@ -67,7 +76,26 @@ class Shown:
     kinds: list[tuple[str, str]]
     connection: str
     names: dict[str, str]
+    plates: Plates
+    stages: list[Stage]
+    scheme: str
+    mount: str
     verified: Verified | None = None
+
+    @property
+    def now(self) -> Job | None:
+        """The job that is under way."""
+        return current(self.stages)
+
+    @property
+    def good(self) -> bool:
+        """Whether the check shows no trouble."""
+        return looks_good(self.summary, self.seen.installation.service)
+
+    @property
+    def taken(self) -> dict[str, int]:
+        """How many photos there are, by kind."""
+        return Counter(photo.kind for photo in self.photos)
 
 
 @routes.get("/installations/{root}")
@@ -83,11 +111,11 @@ async def page(request: Request, root: Identity, part: Part = "") -> Response:
     shown = await look(request, read)
     if shown is None:
         raise not_found("installation")
-    own = {"verdicts": VERDICTS, "values_shown": values_of, "quantities": quantities_of}
+    own = {"verdicts": VERDICTS, "values_shown": values_of, "quantities": quantity_words}
     return show(
         request, "installations/installation.html", part, shown=shown, one=shown.seen.installation,
         at=shown.seen.standing, h=listed.helpers() | own,
-        j=job_pages.helpers(parts_of(request), shown.names), photo_kinds=PHOTO_KINDS,
+        j=job_pages.helpers(parts_of(request), shown.names, shown.plates), photo_kinds=PHOTO_KINDS,
         mask=parts_of(request).redactor.text,
     )  # fmt: skip
 
@@ -109,11 +137,30 @@ def read_shown(tx: Connection, seen: Seen) -> Shown:
         photos=photos.list_photos(tx, one.root),
         exports=exports_of(tx, one.root),
         history=[tell(event, Names(names)) for event in queries.history(tx, [one.root])],
+        plates=plates_of_jobs(tx, seen.chain),
         kinds=[(kind, i18n.gettext(word)) for kind, word in PHOTO_KINDS.items()],
         connection=names.get(one.connection, one.connection),
         names=names,
         verified=verified_of(queries.verified(tx, one.root)),
+        stages=stages_of(seen.chain, one.service, seen.standing, gsensor=bool(one.label)),
+        scheme=scheme_words(tx, one),
+        mount=mount_words(tx, one),
     )
+
+
+def mount_words(tx: Connection, one: Installation) -> str:
+    """Answer to which sides label and harness point, as the form calls them; "" when nobody said."""
+    sides = side_words(tx)
+    found = (one.label, one.harness) if one.label else ()
+    return " | ".join(sides.get(side, side) for side in found)
+
+
+def scheme_words(tx: Connection, one: Installation) -> str:
+    """Answer a scheme's name and number, the number alone when no catalog has it."""
+    known = schemes_of(tx) if one.scheme else []
+    fits = (kept.name for kept in known if (kept.client_id, kept.scheme_id) == (one.client, one.scheme))
+    name = next(fits, "")
+    return f"{name} ({one.scheme})" if name else one.scheme
 
 
 def values_of(check: dict[str, Any]) -> list[dict[str, Any]]:
@@ -121,11 +168,6 @@ def values_of(check: dict[str, Any]) -> list[dict[str, Any]]:
     rows = [{"id": key, **one} for key, one in check.get("parameters", {}).items()]
     told = [one for one in rows if one.get("preferred", True)]
     return sorted(told, key=lambda one: str(one.get("name") or one["id"]))[:VALUES_MAX]
-
-
-def quantities_of(names: list[str]) -> list[str]:
-    """Answer quantities in words; in the language of the view being drawn."""
-    return [i18n.gettext(QUANTITIES[one]) if one in QUANTITIES else one.replace("_", " ") for one in names]
 
 
 # Acts.
@@ -224,6 +266,8 @@ async def add_photo(
             wrong = words(PHOTO_ERRORS.get(error.code, str(error)))
         except OSError:
             wrong = words(N_("The disk did not take the photo. It was not kept."))
+    if request.headers.get("hx-request") == "true":  # the page's script sent it, and shows the sentence
+        return PlainTextResponse(wrong, 422) if wrong else Response(status_code=204)
     forms = (N_("%(n)s photo kept."), N_("%(n)s photos kept."))
     said = words(forms[kept != 1], n=kept)
     if wrong:

@@ -10,6 +10,8 @@ from fastapi import Depends, Form, Query, Request, Response
 from sqlalchemy import Connection
 
 from atalaia.connections.queries import names as connection_names
+from atalaia.desk.installations.queries import plate_of
+from atalaia.desk.vehicles.plates import Plates, plates_of_jobs
 from atalaia.jobs import queries
 from atalaia.jobs.queries import Frame, Job, Step
 from atalaia.web import i18n, render
@@ -42,6 +44,13 @@ class Shown:
     frames: list[Frame]
     frames_total: int
     names: dict[str, str] = field(default_factory=dict[str, str])
+    plates: Plates = field(default_factory=dict[tuple[str, str], str])
+    installation: str = ""  # the plate of the installation that this job is a part of
+
+    @property
+    def askers(self) -> dict[str, str]:
+        """Who asked for the pipeline."""
+        return {one.id: one.by for one in self.chain if one.parent is None}
 
     @property
     def doubt(self) -> Step | None:
@@ -71,18 +80,20 @@ async def job_page(request: Request, job: Identity, part: Part = "") -> Response
     shown = await look(request, read)
     if shown is None:
         raise not_found("job")
-    h = helpers(parts_of(request), shown.names)
+    h = helpers(parts_of(request), shown.names, shown.plates, shown.askers)
     return show(request, "jobs/job.html", part, shown=shown, job=shown.job, h=h)
 
 
 def read_job(tx: Connection, job: Job) -> Shown:
     """Read everything about one job; in the language of the view being drawn."""
-    names = connection_names(tx)
+    names, told = connection_names(tx), queries.history(tx, job.id)
+    chain = queries.chain(tx, job.root)
+    plates = plates_of_jobs(tx, chain)
     return Shown(
         job=job,
         steps=queries.list_steps(tx, job.id),
-        chain=queries.chain(tx, job.root),
-        history=[tell(event, Names(names)) for event in queries.history(tx, job.id)],
+        chain=chain,
+        history=[tell(event, Names(names, plates=plates)) for event in told],
         frames=sorted(
             queries.last_frames(tx, job.id, direction="sent", limit=SENT)
             + queries.last_frames(tx, job.id, direction="received", limit=RECEIVED),
@@ -90,6 +101,8 @@ def read_job(tx: Connection, job: Job) -> Shown:
         ),
         frames_total=queries.count_frames(tx, job.id),
         names=names,
+        plates=plates,
+        installation=plate_of(tx, job.root),
     )
 
 
@@ -101,6 +114,7 @@ class Framed:
     frames: list[Frame]
     following: str | None
     names: dict[str, str]
+    plates: Plates
 
 
 @routes.get("/jobs/{job}/frames")
@@ -117,14 +131,14 @@ async def frames_page(
             return None
         rows = queries.list_frames(tx, job, after=after or 0, direction=chosen, limit=FRAMES_PAGE + 1)
         frames, following = page_of(rows, FRAMES_PAGE, "id")
-        return Framed(found, frames, following, connection_names(tx))
+        return Framed(found, frames, following, connection_names(tx), plates_of_jobs(tx, [found]))
 
     shown = await look(request, read)
     if shown is None:
         raise not_found("job")
     return show(
         request, "jobs/frames.html", shown=shown, job=shown.job, direction=chosen, first=after is None,
-        h=helpers(parts_of(request), shown.names),
+        h=helpers(parts_of(request), shown.names, shown.plates),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -12,12 +12,14 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 
 from atalaia.connections.queries import names as connection_names
+from atalaia.desk.vehicles.plates import Plates, plates_of_jobs, vehicles_called
 from atalaia.jobs.queries import (
     NEEDS_PERSON,
     STATES,
     Job,
     JobFilter,
     Step,
+    askers,
     count_by_state,
     known_kinds,
     list_jobs,
@@ -26,12 +28,15 @@ from atalaia.jobs.queries import (
 from atalaia.web import i18n, render
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.common import ROWS, PageCursor, Part, look, position, screens, show
+from atalaia.web.pages.installs import VERDICTS
+from atalaia.web.pages.job_words import evidence_of, evidence_word, frame_word, step_word
 from atalaia.web.pages.work import (
     STEP_KINDS,
     choice_word,
     job_sign,
     job_told,
     kind_title,
+    quantity_words,
     step_error,
     step_sign,
     subject_of,
@@ -39,21 +44,8 @@ from atalaia.web.pages.work import (
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.wire import page_of
 
-# By what an effect can be found upstream: names that people read instead of ours.
-EVIDENCE = {
-    "process_id": N_("Process"),
-    "comment": N_("Comment"),
-    "attribute": N_("Action"),
-    "value": N_("Value"),
-    "key_before": N_("Key before"),
-    "command": N_("Command"),
-    "serial": N_("Serial"),
-    "plate": N_("Plate"),
-    "vehicle_id": N_("Vehicle"),
-    "order_id": N_("Order"),
-    "seen": N_("Seen upstream"),
-}
-TOLD_ELSEWHERE = ("trace", "sent_ms")
+NOTHING: Plates = {}
+NOBODY: Mapping[str, str] = {}
 
 routes = screens("jobs:read")
 
@@ -86,6 +78,8 @@ class Listed:
     kinds: list[tuple[str, str]]
     connections: list[tuple[str, str]]
     names: dict[str, str] = field(default_factory=dict[str, str])
+    plates: Plates = field(default_factory=dict[tuple[str, str], str])
+    askers: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @routes.get("/jobs")
@@ -97,19 +91,27 @@ async def list_page(
     if again := render.recall(request, "jobs"):
         return again
     view, parts = render.view_of(request), parts_of(request)
-    kinds = (kind,) if kind else ()
-    wanted = JobFilter(states_of(state), kinds, connection or None, words=q.strip())
     before = position(cursor, str)
 
     def read(tx: Connection) -> Listed:
         with i18n.drawing(view):
-            return read_list(tx, parts, wanted, before)
+            return read_list(tx, parts, wanted_of(tx, q, state, kind, connection), before)
 
     found = await look(request, read)
     asked = {"q": q, "state": state, "kind": kind, "connection": connection}
     return show(
         request, "jobs/list.html", part, remember="jobs", found=found, asked=asked, first=before is None,
-        groups=groups_of(found.counts, state), h=helpers(parts, found.names),
+        groups=groups_of(found.counts, state),
+        h=helpers(parts, found.names, found.plates, found.askers),
+    )  # fmt: skip
+
+
+def wanted_of(tx: Connection, q: str, state: str, kind: str, connection: str) -> JobFilter:
+    """Answer the filter behind the words of the address; a vehicle is found by its plate, too."""
+    words = q.strip()
+    return JobFilter(
+        states_of(state), (kind,) if kind else (), connection or None, words=words,
+        vehicles=vehicles_called(tx, words),
     )  # fmt: skip
 
 
@@ -130,7 +132,7 @@ def read_list(tx: Connection, parts: Parts, wanted: JobFilter, before: str | Non
     """Read one page of jobs; in the language of the view being drawn."""
     names = connection_names(tx)
     rows, following = page_of(list_jobs(tx, wanted, before=before, limit=ROWS + 1), ROWS, "id")
-    everywhere = JobFilter((), wanted.kinds, wanted.connection, words=wanted.words)
+    everywhere = replace(wanted, states=())
     kinds = [(one, kind_title(one, parts.connectors)) for one in known_kinds(tx)]
     return Listed(
         jobs=rows,
@@ -140,6 +142,8 @@ def read_list(tx: Connection, parts: Parts, wanted: JobFilter, before: str | Non
         kinds=sorted(kinds, key=lambda one: one[1]),
         connections=_connections(tx, parts, names),
         names=names,
+        plates=plates_of_jobs(tx, rows),
+        askers=askers(tx, (job.root for job in rows if job.parent)),
     )
 
 
@@ -150,11 +154,13 @@ def _connections(tx: Connection, parts: Parts, names: Mapping[str, str]) -> list
 
 def needs_of_jobs(tx: Connection, parts: Parts, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Answer the jobs that wait for a person, as `ui.attention` draws them, what waits longest first."""
-    return [_need(job, parts, names) for job in needing_person(tx)]
+    waiting = needing_person(tx)
+    plates = plates_of_jobs(tx, waiting)
+    return [_need(job, parts, names, plates) for job in waiting]
 
 
-def _need(job: Job, parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
-    title, about = kind_title(job.kind, parts.connectors), subject_of(job.params)
+def _need(job: Job, parts: Parts, names: Mapping[str, str], plates: Plates) -> dict[str, Any]:
+    title, about = kind_title(job.kind, parts.connectors), about_of(job, plates)
     place = f"{title} · {about}" if about else title
     doubt = job.state == "in_doubt"
     text = parts.redactor.text(job_told(job))
@@ -170,8 +176,15 @@ def _need(job: Job, parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def helpers(parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
-    """Answer what the templates of jobs need to name things."""
+def about_of(job: Job, plates: Plates) -> str:
+    """Answer what a job is about: its vehicle's plate where one is known, else what its parameters say."""
+    return plates.get((job.connection, str(job.params.get("vehicle_id") or ""))) or subject_of(job.params)
+
+
+def helpers(
+    parts: Parts, names: Mapping[str, str], plates: Plates = NOTHING, askers: Mapping[str, str] = NOBODY
+) -> dict[str, Any]:
+    """Answer what the templates of jobs need to name things. askers: by the first job of a pipeline."""
 
     def title(kind: str) -> str:
         return kind_title(kind, parts.connectors)
@@ -185,27 +198,26 @@ def helpers(parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
         if not one or connector is None or connector.world != "vehicles":
             return ""
         query = urlencode({"connection": job.connection})
-        return Markup('<a href="/vehicles/{}?{}">{}</a>').format(quote(str(one)), query, one)
+        plate = plates.get((job.connection, str(one)))
+        name = f"{plate} · {one}" if plate else one
+        return Markup('<a href="/vehicles/{}?{}">{}</a>').format(quote(str(one)), query, name)
 
     def by(job: Job) -> str:
-        return gettext("the job before it") if job.parent else job.by or "—"
+        return (askers.get(job.root) or gettext("the job before it")) if job.parent else job.by or "—"
 
-    def evidence_word(name: str) -> str:
-        return gettext(EVIDENCE[name]) if name in EVIDENCE else name.replace("_", " ")
+    def about(job: Job) -> str:
+        return about_of(job, plates)
 
     def evidence(step: Step) -> list[tuple[str, Any]]:
         """Answer by what an effect can be found upstream, as names and values."""
-        shown: dict[str, Any] = parts.redactor.value(step.evidence)
-        return [
-            (evidence_word(name), str(value)) for name, value in shown.items() if name not in TOLD_ELSEWHERE
-        ]
+        return evidence_of(parts.redactor.value(step.evidence))
 
     def connection(identity: str) -> str:
         return names.get(identity, identity)
 
     return {
         "title": title,
-        "subject": subject_of,
+        "subject": about,
         "sign": job_sign,
         "step_sign": step_sign,
         "told": told,
@@ -214,8 +226,12 @@ def helpers(parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
         "choice": choice_word,
         "connection": connection,
         "step_kinds": STEP_KINDS,
+        "step": step_word,
         "evidence": evidence,
         "evidence_word": evidence_word,
+        "frame": frame_word,
+        "verdicts": VERDICTS,
+        "quantities": quantity_words,
         "error": step_error,
         "text": parts.redactor.json,
         "json": parts.redactor.value,

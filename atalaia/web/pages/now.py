@@ -16,6 +16,7 @@ from atalaia.deliveries.subscription import list_subscriptions
 from atalaia.desk.alerts.queries import Alert, open_alerts
 from atalaia.desk.calls.queries import CallFilter, Hour, hours, live_calls
 from atalaia.desk.system.queries import Sizes, list_cursors, sizes
+from atalaia.desk.vehicles.plates import plates_of_events
 from atalaia.desk.vehicles.queries import count_outcomes, open_processes
 from atalaia.events.queries import EventFilter, newest
 from atalaia.web import i18n, render
@@ -79,9 +80,10 @@ def read_now(tx: Connection, parts: Parts, moment: int, zone: ZoneInfo, part: st
         found.stats += _vehicle_stats(tx, moment, zone) if vehicles else []
         found.stats += _delivery_stats(sizes(tx), moment)
     if part in ("", "facts"):
-        names = Names({one.id: one.name for one in seen}, subscriptions, book_of(tx, seen))
         page = newest(tx, EventFilter(family="fact"), limit=FACTS_SHOWN * 8)
         shown = [event for event in page.events if event.type not in _QUIET][:FACTS_SHOWN]
+        plates = plates_of_events(tx, shown)
+        names = Names({one.id: one.name for one in seen}, subscriptions, book_of(tx, seen), plates)
         found.facts = [tell(event, names) for event in shown]
     return found
 

@@ -24,10 +24,11 @@ from atalaia.web.i18n import gettext
 from atalaia.web.pages.calls import helpers, names_of
 from atalaia.web.pages.common import DAY_MS, look, now_ms, show
 from atalaia.web.pages.events import Row, row_of
+from atalaia.web.pages.jobs import about_of
 from atalaia.web.pages.jobs import helpers as job_helpers
 from atalaia.web.pages.telling import Names
 from atalaia.web.pages.vehicles import href_of
-from atalaia.web.pages.work import job_sign, kind_title, subject_of
+from atalaia.web.pages.work import job_sign, kind_title
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.states import sign
 
@@ -64,7 +65,7 @@ class Found:
 async def search_page(request: Request, q: Asked = "") -> Response:
     """Answer what fits, by kind."""
     found = await _search(request, q.strip(), SHOWN)
-    jobs = job_helpers(parts_of(request), found.names.connections)
+    jobs = job_helpers(parts_of(request), found.names.connections, found.names.plates)
     return show(
         request, "system/search.html", q=q.strip(), found=found, helpers=helpers(found.names), jobs=jobs,
         vehicle_href=href_of,
@@ -172,7 +173,9 @@ def _suggestions(found: Found) -> list[dict[str, Any]]:
     ]
     rows += [
         {
-            "title": " · ".join(one for one in (kind_title(job.kind), subject_of(job.params)) if one),
+            "title": " · ".join(
+                one for one in (kind_title(job.kind), about_of(job, found.names.plates)) if one
+            ),
             "hint": sign(job_sign(job.state)).said,
             "href": f"/jobs/{job.id}",
         }

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import orjson
 
+from atalaia.desk.vehicles.plates import Plates
 from atalaia.events.model import Event
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.directory import Book
@@ -65,6 +66,11 @@ class Names:
     connections: Mapping[str, str] = field(default_factory=dict[str, str])
     subscriptions: Mapping[str, str] = field(default_factory=dict[str, str])
     book: Book = field(default_factory=Book)
+    plates: Plates = field(default_factory=dict[tuple[str, str], str])
+
+    def vehicle(self, connection: str, identity: str) -> str:
+        """Answer how people call a vehicle: its plate, else its id."""
+        return self.plates.get((connection, identity)) or identity
 
     def party(self, number: str, kind: str = "") -> str:
         """Answer a caller or callee: number and name, or number and kind; words when there is no number."""

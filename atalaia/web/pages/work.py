@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from atalaia.events.model import Event
 from atalaia.jobs.model import JobKind
 from atalaia.jobs.queries import Job, Step
 from atalaia.web.i18n import N_, gettext, ngettext
+from atalaia.web.pages.job_words import step_word
 from atalaia.web.said import said
 from atalaia.web.show import duration, number
 from atalaia.web.states import sign
@@ -111,6 +112,11 @@ def quantity_word(name: str) -> str:
     return gettext(QUANTITIES[name]) if name in QUANTITIES else name.replace("_", " ")
 
 
+def quantity_words(names: Iterable[str]) -> list[str]:
+    """Answer quantities in words."""
+    return [quantity_word(name) for name in names]
+
+
 def step_error(error: str) -> str:
     """Answer what went wrong in a step as a sentence; it is kept as one, or as {"said": …}."""
     if not error.startswith("{"):
@@ -134,19 +140,29 @@ def job_told(job: Job) -> str:
     if job.state in ("in_doubt", "failed", "cancelled", "expired"):
         return said(job.said) or job.reason
     if job.state == "running":
-        return said(str(job.progress.get("said") or "")) or said(job.said)
+        return commands_told(job) or said(str(job.progress.get("said") or "")) or said(job.said)
     return said(job.said)
+
+
+def commands_told(job: Job) -> str:
+    """Answer how many commands of how many a unit has taken, "" when the job does not count any."""
+    done, total = job.progress.get("acknowledged"), job.progress.get("total")
+    if not isinstance(done, int) or not isinstance(total, int) or not total:
+        return ""
+    return gettext("%(done)s of %(total)s commands") % {"done": number(done), "total": number(total)}
 
 
 def tell_job(event: Event, data: dict[str, Any], names: Names) -> Line:
     """Say a fact about a job."""
     word = event.type.partition(".")[2]
     title = kind_title(str(data.get("kind") or ""))
-    about = subject_of(cast("dict[str, Any]", data.get("params") or {}))
+    params = cast("dict[str, Any]", data.get("params") or {})
+    about = names.plates.get((event.connection, str(params.get("vehicle_id") or ""))) or subject_of(params)
     place = f"{title} · {about}" if about else title
     href = f"/jobs/{quote(event.key)}"
     if word == "step_done":
-        text = gettext("%(job)s: step %(step)s done") % {"job": place, "step": data.get("step") or ""}
+        step = step_word(str(data.get("step") or ""))
+        text = gettext("%(job)s: %(step)s, done") % {"job": place, "step": step.lower()}
         return "check", "idle", text, str(duration(data.get("took_ms"))), href
     if word == "progressed":
         return "progress", "info", f"{place}: {_percent(data)}", said(str(data.get("said") or "")), href
@@ -171,7 +187,7 @@ def tell_process(event: Event, data: dict[str, Any], names: Names) -> Line:
     """Say a fact about a process that an upstream runs in a vehicle."""
     vehicle = str(data.get("vehicle_id") or "")
     href = f"/vehicles/{quote(vehicle)}?connection={quote(event.connection)}" if vehicle else ""
-    values = {"process": event.key, "vehicle": vehicle}
+    values = {"process": event.key, "vehicle": names.vehicle(event.connection, vehicle)}
     match event.type:
         case "process.queued":
             title = gettext("Process %(process)s was queued for vehicle %(vehicle)s") % values
@@ -194,10 +210,11 @@ def tell_process(event: Event, data: dict[str, Any], names: Names) -> Line:
 def tell_vehicle(event: Event, data: dict[str, Any], names: Names) -> Line:
     """Say a fact about a vehicle."""
     href = f"/vehicles/{quote(event.key)}?connection={quote(event.connection)}"
+    called = names.vehicle(event.connection, event.key)
     if event.type == "vehicle.connection_changed":
         looks = sign("connected" if data.get("connected") else "silent")
         title = gettext("Vehicle %(vehicle)s: %(word)s") % {
-            "vehicle": event.key,
+            "vehicle": called,
             "word": looks.said.lower(),
         }
         return looks.icon, looks.tone, title, "", href
@@ -205,14 +222,14 @@ def tell_vehicle(event: Event, data: dict[str, Any], names: Names) -> Line:
         seen: Any = data.get("parameters")
         n = len(cast("dict[str, Any]", seen)) if isinstance(seen, dict) else 0
         title = ngettext("Vehicle %(vehicle)s told %(n)s value", "Vehicle %(vehicle)s told %(n)s values", n)
-        return "gauge", "idle", title % {"vehicle": event.key, "n": number(n)}, "", href
+        return "gauge", "idle", title % {"vehicle": called, "n": number(n)}, "", href
     if event.type == "vehicle.modules_read":
         rows = data.get("rows")
-        title = gettext("The modules of vehicle %(vehicle)s were read") % {"vehicle": event.key}
+        title = gettext("The modules of vehicle %(vehicle)s were read") % {"vehicle": called}
         told = gettext("%(n)s rows") % {"n": number(rows if isinstance(rows, int) else 0)}
         whole = "" if data.get("complete") else gettext("incomplete")
         return "apps", "idle", title, _join(told, whole), href
-    return "truck", "idle", gettext("Vehicle %(vehicle)s was read") % {"vehicle": event.key}, "", href
+    return "truck", "idle", gettext("Vehicle %(vehicle)s was read") % {"vehicle": called}, "", href
 
 
 def outcome_sign(outcome: str) -> str:

@@ -255,7 +255,7 @@ async def test_left_with_front_is_refused_in_the_catalog_of_mounts(site: Site):
     await furnish(site)
     browser = await site.browser()
     page = await said(browser, "/catalogs/mounts/put", {"label": "LEFT", "harness": "FRONT"})
-    assert "LEFT with FRONT is not sent" in page
+    assert "ESQUERDA com FRENTE não é enviado" in page
     assert await site.parts.store.read(lambda tx: get_entry(tx, "mounts", "LEFT|FRONT")) is None
 
 

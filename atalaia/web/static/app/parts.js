@@ -54,6 +54,10 @@ function onSubmit(event) {
   const button = event.submitter;
   if (event.defaultPrevented || !button || event.target.method !== "post") return;
   if (event.target.dataset.sent) return event.preventDefault(); // a double click sends once
+  if (!navigator.onLine) { // the browser's own page would take this one, and what is in it, away
+    event.preventDefault();
+    return toast(words.not_sent, "ask");
+  }
   event.target.dataset.sent = "1";
   button.setAttribute("aria-busy", "true");
 }
