@@ -43,7 +43,7 @@ class Asked(BaseModel):
 
 async def scheme_builder(context: JobContext, asked: Asked) -> Mapping[str, Any]:
     """Send what nobody answers: the step is in doubt, and the probe cannot tell."""
-    toy = ToyParams(resource=asked.vehicle_id, how="no_answer", probe="", session_token="")
+    toy = ToyParams(resource=asked.vehicle_id, how="no_answer", probe="", supposes=False, session_token="")
 
     async def probe(_: Mapping[str, Any]) -> Verdict:
         return CannotTell("Nada foi encontrado no portal com este rastro.")
@@ -75,7 +75,7 @@ async def follow(context: JobContext, asked: Asked) -> Mapping[str, Any]:
 
 async def swap(context: JobContext, asked: Asked) -> Mapping[str, Any]:
     """Be refused."""
-    toy = ToyParams(resource=asked.vehicle_id, how="rejected", probe="", session_token="")
+    toy = ToyParams(resource=asked.vehicle_id, how="rejected", probe="", supposes=False, session_token="")
     await context.step("save", StepKind.UNSAFE, lambda effect: order(context, toy, effect, context.trace))
     return {}
 

@@ -61,6 +61,7 @@ def _vehicle(event: Event) -> str:
         data: Any = orjson.loads(event.body)
     except orjson.JSONDecodeError:
         return ""
-    inner: Any = data.get("params") if thing == "job" and isinstance(data, dict) else data
+    whole = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    inner: Any = whole.get("params") if thing == "job" else whole
     told = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
     return str(told.get("vehicle_id") or "")
