@@ -390,6 +390,9 @@ _OURS: tuple[str, ...] = (
     N_("The portal shows only a part of it at {}: {}."),
     N_("The portal could not be read: {}"),
     N_("The unit was sent the command."),
+    N_("It was not imported."),
+    N_("{}, and did not end in time."),
+    N_("A person said that it happened; what it answered is not known."),
 )
 FORMS: tuple[str, ...] = (*_OURS, *TELEMATICS)
 

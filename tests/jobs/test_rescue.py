@@ -70,6 +70,7 @@ async def test_the_engine_hears_of_jobs_that_last_and_of_no_others(yard: Yard):
         return standing == {short.workflow: Standing.MISSING, lasting.workflow: Standing.RUNNING}
 
     await yard.until(is_known, "it is known", passing_s=0.5)
+    assert await is_known()
 
 
 async def test_a_job_that_kills_its_worker_before_the_engine_hears_of_it_is_failed_too(yard: Yard):
