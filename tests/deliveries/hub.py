@@ -26,7 +26,7 @@ from atalaia.ids import SystemIds
 from atalaia.store.connect import open_store
 from atalaia.store.store import Store
 
-PATIENCE_S = 30
+PATIENCE_S = 90  # real time; only a failure takes so long, however busy the machine is
 
 
 class PlainBox:

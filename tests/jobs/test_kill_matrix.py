@@ -22,11 +22,12 @@ from atalaia.store.connect import open_store
 from atalaia.store.tables import alerts, events
 from tests.jobs.toy import AMBIGUOUS, KINDS, PLACES, ToySettings, ToyUpstream
 from tests.journeys.hubs import Place, Stable, Worker
+from tests.journeys.rounds import rounds
 from tests.journeys.waiting import until
 from tests.peers.postgresql import PostgreSQL
 
 CONNECTION = "c1"
-ROUNDS_LONG = 12
+ROUNDS_LONG = rounds(12)
 QUIET = {"ATALAIA_LOG_LEVEL": "warning"}
 
 
@@ -98,7 +99,7 @@ class Ground:
                 await self.write(lambda tx: self.orders.decide(tx, job.id, choice, by="ana"))
             return now if now.ended_ms else None
 
-        found = await until(ended, "the job has ended", within_s=90, every_s=0.2, known=lambda: self.reached)
+        found = await until(ended, "the job has ended", within_s=180, every_s=0.2, known=lambda: self.reached)
         assert found is not None
         return found
 
@@ -149,14 +150,14 @@ async def ground(request: pytest.FixtureRequest, tmp_path: Path, stable: Stable)
     await ground.upstream.stop()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_on_sqlite_a_hub_that_dies_at_any_boundary_neither_doubles_nor_forgets(ground: Ground) -> None:
     hub = await ground.place.worker().start(**QUIET)
     for place in PLACES:
         await ground.check_death_at(place, [hub], probe=False)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_on_sqlite_a_probe_decides_wherever_it_is_ambiguous(ground: Ground) -> None:
     hub = await ground.place.worker().start(**QUIET)
     for place in sorted(AMBIGUOUS):
@@ -188,12 +189,10 @@ ON_POSTGRESQL = [
 ]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.peers
 @pytest.mark.xdist_group("services")
 @pytest.mark.parametrize("ground", ["postgresql"], indirect=True)
-# Two cores that carry SIP phones at the same time are too few for it: only with --long until it needs less.
-@pytest.mark.long
 @pytest.mark.parametrize("places", ON_POSTGRESQL)
 async def test_on_postgresql_the_other_worker_finishes_what_a_killed_one_began(
     ground: Ground, places: tuple[str, ...]
@@ -203,12 +202,10 @@ async def test_on_postgresql_the_other_worker_finishes_what_a_killed_one_began(
         await ground.check_death_at(place, workers, probe=bool(number % 2))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.peers
 @pytest.mark.xdist_group("services")
 @pytest.mark.parametrize("ground", ["postgresql"], indirect=True)
-# Two cores that carry SIP phones at the same time are too few for it: only with --long until it needs less.
-@pytest.mark.long
 async def test_a_worker_that_was_paused_before_it_sent_sends_nothing_when_it_wakes(ground: Ground) -> None:
     workers = [await ground.place.worker().start(**QUIET) for _ in range(2)]
     job = await ground.submit()

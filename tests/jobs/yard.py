@@ -31,7 +31,7 @@ from atalaia.store.tables import events
 from tests.connections.rig import Plain
 from tests.jobs.toy import KINDS, ToySettings, ToyUpstream
 
-PATIENCE_S = 30
+PATIENCE_S = 90  # real time; only a failure takes so long, however busy the machine is
 CONNECTION = "c1"
 
 

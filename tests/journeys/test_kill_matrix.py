@@ -15,12 +15,13 @@ from atalaia.deliveries.signing import new_secret
 from tests.journeys.conftest import PlaceMaker
 from tests.journeys.hubs import Furnisher, Place, Worker
 from tests.journeys.ledger import Ledger, entry
+from tests.journeys.rounds import rounds
 from tests.journeys.truth import is_settled
 from tests.peers.postgresql import PostgreSQL
 from tests.peers.rabbitmq import PASSWORD, USER, RabbitMQ
 
 KEYS = 12
-IN_CI, LONG = 26, 500
+IN_CI, LONG = 26, rounds(500)
 LIVES_S = (0.05, 1.0)
 
 

@@ -122,7 +122,7 @@ class Ground:
                 await self._decide(now)
             return now if now.ended_ms else None
 
-        found = await until(ended, "the job has ended", within_s=120, every_s=0.2)
+        found = await until(ended, "the job has ended", within_s=180, every_s=0.2)
         assert found is not None
         return found
 

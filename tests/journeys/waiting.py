@@ -28,7 +28,7 @@ async def until(
     look: Callable[[], Awaitable[T] | T],
     what: str,
     *,
-    within_s: float = 30,
+    within_s: float = 60,
     every_s: float = LOOK_EVERY_S,
     known: Callable[[], object] | None = None,
 ) -> T:

@@ -10,9 +10,9 @@ import pytest_asyncio
 from atalaia.clock import HeldClock
 from tests.connectors.traffilog.live.rig import Rig
 from tests.connectors.traffilog.live.yard import Telematics
-from tests.store.bases import Base, sqlite
+from tests.store.bases import Base, base, sqlite
 
-__all__ = ["sqlite"]
+__all__ = ["base", "sqlite"]
 
 
 @pytest_asyncio.fixture

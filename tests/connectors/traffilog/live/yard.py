@@ -56,6 +56,7 @@ class Telematics(Yard):
         folder: Path,
         clock: HeldClock,
         *,
+        url: str = "",
         pace: Pace = QUICK,
         world: World | None = None,
         step_s: float = 0.4,

@@ -67,8 +67,6 @@ async def test_an_uninstallation_whose_session_ends_at_any_request_does_each_thi
 
 @pytest.mark.parametrize("stale", [False, True], ids=["told", "stale"])
 @pytest.mark.parametrize("action", [READS[0], READS[1], WRITES[0], WRITES[2]])
-# Two cores that carry SIP phones at the same time are too few for it: only with --long until it needs less.
-@pytest.mark.long
 async def test_an_installation_whose_session_ends_at_any_request_does_each_thing_once(
     bench: Bench, action: str, stale: bool
 ):
