@@ -22,6 +22,7 @@ class Connector:
     """One kind of upstream.
 
     settings: a pydantic model; the set-up form, the check and the masking (SecretStr) are drawn from it.
+        A field `jobs_at_once: int` limits how many jobs of a connection run at a time, over all workers.
     run_session: None for upstreams that call us (their session is a route).
     silence: nothing heard or proven for this long means the session is lost.
     keep: policy per event type without the connector's name; the longest pattern wins.

@@ -59,6 +59,8 @@ FACTS: tuple[FactType, ...] = (
     FactType("job.queued", "job", "Somebody asked an upstream for something.", ("kind", "connection", "root", "step", "params", "by")),
     FactType("job.started", "job", "A worker took it.", ("kind", "connection", "root", "attempt", "epoch", "worker")),
     FactType("job.step_done", "job", "A step has its answer.", ("kind", "connection", "root", "step", "step_kind", "took_ms")),
+    FactType("job.step_failed", "job", "A step ended without success, surely; what the job makes of it follows.", ("kind", "connection", "root", "step", "step_kind", "reason", "said")),
+    FactType("job.returned", "job", "A worker outside gave it back, or let its lease run out; it is queued again.", ("kind", "connection", "root", "worker", "said")),
     FactType("job.progressed", "job", "How far it is.", ("kind", "connection", "root", "percent", "said")),
     FactType("job.asked", "job", "It waits until a person chooses.", ("kind", "connection", "root", "name", "question", "choices", "until_ms")),
     FactType("job.in_doubt", "job", "A step left and no answer is known; nothing is sent until it is decided.", ("kind", "connection", "root", "step", "trace", "evidence", "said")),

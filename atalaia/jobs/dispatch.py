@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection, func, select
@@ -19,11 +21,12 @@ from atalaia.jobs.rows import Job, change_job, free_locks, move, read_job, to_jo
 from atalaia.jobs.state import ENDED, Got, State
 from atalaia.store.job_tables import job_locks, jobs
 from atalaia.store.store import serialise
-from atalaia.store.tables import workers
+from atalaia.store.tables import connections, workers
 from atalaia.store.upsert import insert_new
 
 PAGE = 200
 PAGES_MOST = 20
+AT_ONCE = "jobs_at_once"  # the field of a connection's settings, where its connector has it; 0 is no limit
 
 log = structlog.get_logger(__name__)
 
@@ -68,16 +71,21 @@ def claim(tx: Connection, ambient: Ambient, kinds: Mapping[str, JobKind], taker:
     if taker.lease_ms is None and not lives(tx, taker.name):
         return []  # others hold us for dead, or do not know us yet: what we took would be taken from us
     taken: list[Job] = []
-    running = _running(tx)
+    running, limits = _running(tx), dict[str, float]()
     for job in _due(tx, kinds, taker, now):
         if len(taken) >= taker.room:
             break
         kind = kinds[job.kind]
         if kind.at_once is not None and running[job.connection, job.kind] >= kind.at_once:
             continue
+        if job.connection not in limits:
+            limits[job.connection] = _limit(tx, job.connection)
+        if running[job.connection, ""] >= limits[job.connection]:
+            continue
         if not _lock(tx, job, kind, now):
             continue
         running[job.connection, job.kind] += 1
+        running[job.connection, ""] += 1
         taken.append(_start(tx, job, taker, now))
     told.tell_all(tx, ambient, [(job, "job.started", _started(job)) for job in taken])
     return taken
@@ -152,7 +160,18 @@ def _running(tx: Connection) -> Counter[tuple[str, str]]:
         .where(jobs.c.state == State.RUNNING.value)
         .group_by(jobs.c.connection, jobs.c.kind)
     )
-    return Counter({(connection, kind): number for connection, kind, number in tx.execute(query)})
+    counted: Counter[tuple[str, str]] = Counter()
+    for connection, kind, number in tx.execute(query):
+        counted[connection, kind] += number
+        counted[connection, ""] += number  # of all kinds
+    return counted
+
+
+def _limit(tx: Connection, connection: str) -> float:
+    """Answer how many jobs of a connection may run at a time, by its settings."""
+    opened = tx.scalar(select(connections.c.settings).where(connections.c.id == connection))
+    most: Any = orjson.loads(opened or "{}").get(AT_ONCE)
+    return most if isinstance(most, int) and most > 0 else math.inf
 
 
 def lock(tx: Connection, job: Job, names: Iterable[str], now: int) -> Held | None:

@@ -88,7 +88,7 @@ class Outside:
         change: dict[str, Any] = {"executor": None, "lease_ms": None, "epoch": job.epoch + 1}
         move(tx, job, Got.GIVE_BACK, now, reason="given_back", said=said, **change)
         free_locks(tx, job.id)
-        told.ring(tx)
+        told.tell(tx, self.orders.ambient, job, "job.returned", worker=job.executor, said=said)
         return self._again(tx, identity)
 
     def _hold(self, tx: Connection, identity: str, token: int, *, ended: bool = False) -> Job:

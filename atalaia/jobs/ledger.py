@@ -123,9 +123,14 @@ class Ledger:
 
     def failed(self, tx: Connection, entry: Entry, error: Mapping[str, Any]) -> None:
         """Write down that a step ended without success, surely."""
-        self._hold(tx)
+        job = self._hold(tx)
         change = {"state": StepState.FAILED.value, "error": dump(dict(error)), "ended_ms": self._now()}
         self._put(tx, entry, change)
+        reason = error.get("reason") or error["type"]
+        told.tell(
+            tx, self.ambient, job, "job.step_failed", step=entry.name, step_kind=entry.kind.value,
+            reason=reason, said=error.get("said", ""),
+        )  # fmt: skip
 
     def doubt(self, tx: Connection, entry: Entry, said: str, supposed: Any = None) -> Entry:
         """Write down that a step may have happened; only a decision goes on. A repeat is harmless.

@@ -129,7 +129,7 @@ def give_back_expired(tx: Connection, ambient: Ambient) -> int:
         said = f"The worker {job.executor} did not renew its lease."
         move(tx, job, Got.GIVE_BACK, now, reason="lease_ran_out", said=said, **change)
         free_locks(tx, job.id)
-        told.ring(tx)
+        told.tell(tx, ambient, job, "job.returned", worker=job.executor, said=said)
     return len(found)
 
 

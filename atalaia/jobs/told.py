@@ -18,7 +18,15 @@ from atalaia.store.store import ring_after
 PRODUCER = "jobs"
 # What a job's own code does on its way wakes nobody: who runs jobs waits for these.
 _SILENT = frozenset(
-    {"job.started", "job.step_done", "job.progressed", "job.asked", "job.in_doubt", "job.probed"}
+    {
+        "job.started",
+        "job.step_done",
+        "job.step_failed",
+        "job.progressed",
+        "job.asked",
+        "job.in_doubt",
+        "job.probed",
+    }
 )
 
 
@@ -37,11 +45,6 @@ def tell_all(tx: Connection, ambient: Ambient, told: Sequence[tuple[Job, str, Ma
         if type not in _SILENT:
             ring_after(tx, JOBS)
     append_facts_of(tx, ambient, PRODUCER, facts)
-
-
-def ring(tx: Connection) -> None:
-    """Wake who waits for jobs, about a change that is no fact of its own."""
-    ring_after(tx, JOBS)
 
 
 def doubt_cause(job: str) -> str:

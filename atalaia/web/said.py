@@ -343,6 +343,8 @@ _OURS: tuple[str, ...] = (
     N_("Its workers died again and again; it left, and no answer is known."),
     N_("Each worker that ran it died. Look at their logs before you run it again."),
     N_("The worker {} did not renew its lease."),
+    N_("A person said that it happened; what it answered is not known."),
+    N_("{} holds a number, not “{}”."),
     N_("There is a defect in this job's code ({})."),
     N_("This version does not know the kind {}."),
     N_("Its connection was deleted."),

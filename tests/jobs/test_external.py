@@ -78,6 +78,7 @@ async def test_what_nobody_claims_again_lies_in_the_queue_with_its_locks_free(ya
 
     queued = await yard.job(job)
     assert (queued.state, queued.reason, queued.executor) == ("queued", "lease_ran_out", None)
+    assert "did not renew its lease" in dict(await yard.facts(job))["returned"]["said"]
     assert not await yard.locks()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from atalaia.clock import to_ms
-from tests.jobs.yard import Yard
+from tests.jobs.toy import ToySettings
+from tests.jobs.yard import CONNECTION, Yard
 
 
 async def test_a_job_does_its_steps_and_every_change_is_told(yard: Yard):
@@ -103,6 +104,22 @@ async def test_no_more_of_a_kind_run_at_once_than_it_allows(yard: Yard):
     assert yard.upstream.open_at_most == {"one": 2}
 
 
+async def test_no_more_of_a_connections_jobs_run_at_once_than_its_settings_allow(yard: Yard):
+    settings = ToySettings(url=yard.upstream.url, jobs_at_once=3)
+    await yard.store.write(lambda tx: yard.registry.change(tx, CONNECTION, 1, settings=settings))
+    yard.upstream.answers.clear()
+    await yard.start()
+    kinds = ("one", "few", "anew", "one", "few")
+    made = [await yard.submit(kind, resource=str(n)) for n, kind in enumerate(kinds)]
+    await yard.until(lambda: sum(yard.upstream.done.values()) == 3, "three are on their way")
+
+    states = [(await yard.job(one)).state for one in made]
+    assert sorted(states) == ["queued"] * 2 + ["running"] * 3
+    yard.upstream.answers.set()
+    for one in made:
+        await yard.comes_to(one, "done")
+
+
 async def test_higher_priority_goes_first_then_age(yard: Yard):
     made = [await yard.submit(priority=n) for n in (0, 5, 0)]
     await yard.start()
@@ -132,6 +149,8 @@ async def test_what_the_upstream_refuses_fails_with_its_words(yard: Yard):
     failed = await yard.comes_to(job, "failed")
 
     assert (failed.reason, failed.said) == ("rejected", "this serial is in use")
+    told = dict(await yard.facts(job))["step_failed"]
+    assert (told["step"], told["reason"], told["said"]) == ("order", "rejected", "this serial is in use")
     assert await yard.steps(job) == [("before", 1, 1, "done"), ("order", 1, 1, "failed")]
     assert not yard.upstream.done
 

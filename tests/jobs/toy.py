@@ -112,6 +112,7 @@ class ToySettings(BaseModel):
 
     url: str = "http://127.0.0.1:9"
     password: SecretStr = SecretStr("")
+    jobs_at_once: int = 0
 
 
 class ToyParams(BaseModel):

@@ -40,7 +40,7 @@ class TraffilogSettings(BaseModel):
                 ["Portal", ["portal_url", "portal_user", "portal_password", "portal_sharing", "root_group"]],
                 [
                     "What may be done",
-                    ["watched", "read_only", "gsensor", "verify_every_min", "verify_resend"],
+                    ["watched", "read_only", "gsensor", "jobs_at_once", "verify_every_min", "verify_resend"],
                 ],
                 ["Catalogs", ["catalog_file", "scheme_ids_file", "active_schemes_file", "models_file"]],
             ]
@@ -125,6 +125,10 @@ class TraffilogSettings(BaseModel):
     gsensor: bool = Field(
         True, title="G-sensor commands", description="Allow commands that tell a unit how it is mounted."
     )
+    jobs_at_once: int = Field(
+        0, ge=0, le=1000, title="Jobs at a time",
+        description="So many of this connection's jobs run at a time, over all workers; 0 is no limit.",
+    )  # fmt: skip
 
     # Catalogs
     catalog_file: str = Field(

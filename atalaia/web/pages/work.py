@@ -164,6 +164,12 @@ def tell_job(event: Event, data: dict[str, Any], names: Names) -> Line:
         step = step_word(str(data.get("step") or ""))
         text = gettext("%(job)s: %(step)s, done") % {"job": place, "step": step.lower()}
         return "check", "idle", text, str(duration(data.get("took_ms"))), href
+    if word == "step_failed":
+        text = gettext("%(job)s: step %(step)s failed") % {"job": place, "step": data.get("step") or ""}
+        return "x", "bad", text, said(str(data.get("said") or "")), href
+    if word == "returned":
+        text = gettext("%(job)s waits for its turn again") % {"job": place}
+        return "arrow-back-up", "info", text, said(str(data.get("said") or "")), href
     if word == "progressed":
         return "progress", "info", f"{place}: {_percent(data)}", said(str(data.get("said") or "")), href
     if word == "probed":
