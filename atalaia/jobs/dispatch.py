@@ -71,6 +71,7 @@ def claim(tx: Connection, ambient: Ambient, kinds: Mapping[str, JobKind], taker:
     if taker.lease_ms is None and not lives(tx, taker.name):
         return []  # others hold us for dead, or do not know us yet: what we took would be taken from us
     taken: list[Job] = []
+    before: dict[str, Job] = {}
     running, limits = _running(tx), dict[str, float]()
     for job in _due(tx, kinds, taker, now):
         if len(taken) >= taker.room:
@@ -86,7 +87,10 @@ def claim(tx: Connection, ambient: Ambient, kinds: Mapping[str, JobKind], taker:
             continue
         running[job.connection, job.kind] += 1
         running[job.connection, ""] += 1
+        before[job.id] = job
         taken.append(_start(tx, job, taker, now))
+    for job in taken:
+        told.resolve_unknown(tx, ambient, before[job.id])
     told.tell_all(tx, ambient, [(job, "job.started", _started(job)) for job in taken])
     return taken
 
@@ -213,3 +217,4 @@ def _expire(tx: Connection, ambient: Ambient, now: int) -> None:
     for job in [to_job(row) for row in tx.execute(query)]:
         move(tx, job, Got.EXPIRE, now, reason="expired", said="It waited longer than it was worth.")
         told.tell(tx, ambient, job, "job.expired", expires_ms=job.expires_ms)
+        told.resolve_unknown(tx, ambient, job)

@@ -21,6 +21,9 @@ from atalaia.store.tables import workers
 _LIVING = [state.value for state in LIVING]
 # A job that was just taken is not yet under way in the engine.
 SETTLE_MS = 10_000
+# While workers are replaced by a newer version, the older ones need not say what they do not know.
+UNKNOWN_AFTER_MS = 60_000
+UNKNOWN_MOST = 100
 
 
 def alive(tx: Connection) -> list[str]:
@@ -106,6 +109,31 @@ def call_off_restored(tx: Connection, ambient: Ambient) -> int:
         said = "It was open when the backup was taken that is restored now. Look at the upstream, then retry."
         move(tx, job, Got.CANCEL, now, epoch=job.epoch + 1, reason="restored", said=said)
         told.tell(tx, ambient, job, "job.cancelled", reason=said, by="restore")
+    return len(found)
+
+
+def unnamed_kinds(tx: Connection, now_ms: int) -> list[str]:
+    """Answer the kinds of jobs that wait, and of which it is not said yet that nobody knows them."""
+    c = jobs.c
+    waiting = (c.state == State.QUEUED.value, c.created_ms < now_ms - UNKNOWN_AFTER_MS, c.reason == "")
+    return list(tx.scalars(select(c.kind).where(*waiting).distinct()))
+
+
+def name_unknown(tx: Connection, ambient: Ambient, kinds: Collection[str]) -> int:
+    """Say of queued jobs of these kinds that no worker here can take them; answer how many.
+
+    A newer version may; then the alert is resolved when it does.
+    """
+    serialise(tx)
+    now = to_ms(ambient.clock.now())
+    waiting = (jobs.c.state == State.QUEUED.value, jobs.c.reason == "", jobs.c.kind.in_(list(kinds)))
+    found = [to_job(row) for row in tx.execute(select(jobs).where(*waiting).limit(UNKNOWN_MOST))]
+    for job in found:
+        said = f"This version does not know the kind {job.kind}."
+        change_job(tx, job.id, now, reason=told.UNKNOWN_KIND, said=said)
+        title = f"The job {job.kind} waits, and no worker here knows its kind."
+        todo = "Start a worker of the version that knows it, or cancel the job."
+        told.raise_alert(tx, ambient, job, title, known=said, todo=todo)
     return len(found)
 
 

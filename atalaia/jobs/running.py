@@ -134,6 +134,8 @@ class Runs:
             task.cancel()
         await asyncio.gather(*attending, return_exceptions=True)
         if self._telling is not None:
+            # It may wait long for a locked file; what it has written so far harms nobody.
+            self._telling.cancel()
             await asyncio.wait({self._telling})
 
     def _start(self, taken: Job, settings: Any, *, fresh: bool, workflow: str) -> Run:

@@ -150,6 +150,7 @@ class Orders:
         if not move(tx, job, Got.CANCEL, now, epoch=job.epoch + 1, reason="cancelled", said=reason):
             raise NotNow(f"The job has ended as {job.state}: there is nothing to call off.")
         told.tell(tx, self.ambient, job, "job.cancelled", reason=reason, by=by)
+        told.resolve_unknown(tx, self.ambient, job)
         return _must(tx, identity)
 
     def retry(self, tx: Connection, identity: str, *, reason: str, by: str, anew: bool | None = None) -> Job:

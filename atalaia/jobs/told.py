@@ -16,6 +16,7 @@ from atalaia.store.bell import JOBS
 from atalaia.store.store import ring_after
 
 PRODUCER = "jobs"
+UNKNOWN_KIND = "unknown_kind"  # the reason of a queued job that no worker here can take
 # What a job's own code does on its way wakes nobody: who runs jobs waits for these.
 _SILENT = frozenset(
     {
@@ -62,6 +63,12 @@ def raise_alert(
     detail = {"known": known, "since": rfc3339(now), "evidence": seen, "todo": todo}
     data = {"cause": cause, "title": title, "detail": detail}
     append_facts(tx, ambient, PRODUCER, [Fact("alert.raised", cause, now, data)], connection=job.connection)
+
+
+def resolve_unknown(tx: Connection, ambient: Ambient, job: Job) -> None:
+    """Say that a job whose kind nobody knew waits no more, if it is one."""
+    if job.reason == UNKNOWN_KIND:
+        resolve_alert(tx, ambient, job)
 
 
 def resolve_alert(tx: Connection, ambient: Ambient, job: Job) -> None:

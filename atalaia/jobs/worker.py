@@ -24,8 +24,10 @@ from atalaia.jobs.rescue import (
     give_up,
     has_expired,
     left_lying,
+    name_unknown,
     orphans,
     take_anew,
+    unnamed_kinds,
 )
 from atalaia.jobs.rows import Job
 from atalaia.jobs.running import Run, Runs, settings_of
@@ -192,10 +194,14 @@ class Jobs:
 
     async def rescue(self) -> None:
         """One round: bring back what dead workers ran, and return what external ones let go."""
-        house = self.house
-        if await house.store.read(lambda tx: has_expired(tx, house.ambient)):
+        house, now = self.house, to_ms(self.house.ambient.clock.now())
+        expired, waiting, found = await house.store.read(
+            lambda tx: (has_expired(tx, house.ambient), unnamed_kinds(tx, now), orphans(tx))
+        )
+        if expired:
             await house.store.write(lambda tx: give_back_expired(tx, house.ambient))
-        found = await house.store.read(orphans)
+        if unknown := [kind for kind in waiting if kind not in self._kinds]:
+            await house.store.write(lambda tx: name_unknown(tx, house.ambient, unknown))
         if not found:
             return
         await house.engine.recover(await house.store.read(alive))

@@ -347,6 +347,8 @@ _OURS: tuple[str, ...] = (
     N_("{} holds a number, not “{}”."),
     N_("There is a defect in this job's code ({})."),
     N_("This version does not know the kind {}."),
+    N_("The job {} waits, and no worker here knows its kind."),
+    N_("Start a worker of the version that knows it, or cancel the job."),
     N_("Its connection was deleted."),
     N_("What was asked does not fit this version any more ({})."),
     N_("It was not done within its time, {} minutes."),

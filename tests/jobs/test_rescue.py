@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 
 from sqlalchemy import create_engine, make_url, text, update
@@ -65,12 +65,14 @@ async def test_the_engine_hears_of_jobs_that_last_and_of_no_others(yard: Yard):
     await yard.comes_to(short, "done")
     lasting = await yard.submit("careful")  # it sleeps for a minute
 
+    async def known() -> Mapping[str, Standing]:
+        return await yard.engine.standing([short.workflow, lasting.workflow])
+
     async def is_known() -> bool:
-        standing = await yard.engine.standing([short.workflow, lasting.workflow])
-        return standing == {short.workflow: Standing.MISSING, lasting.workflow: Standing.RUNNING}
+        return (await known())[lasting.workflow] is Standing.RUNNING
 
     await yard.until(is_known, "it is known", passing_s=0.5)
-    assert await is_known()
+    assert (await known())[short.workflow] is Standing.MISSING
 
 
 async def test_a_job_that_kills_its_worker_before_the_engine_hears_of_it_is_failed_too(yard: Yard):
@@ -104,6 +106,25 @@ def locked(yard: Yard) -> Generator[None]:
         tx.execute(text("lock table dbos.workflow_status in exclusive mode"))
         yield
     engine.dispose()
+
+
+async def test_a_job_of_a_kind_that_nobody_knows_is_named_until_somebody_takes_it(yard: Yard):
+    newer = await yard.submit("few")
+    cancelled = await yard.submit("few")
+    few = yard.kinds.pop("toy.few")
+    await yard.start()
+    await yard.jobs.rescue()
+    assert await yard.alarms() == []  # workers may be on their way to a newer version
+    await yard.clock.run_for(61)
+    await yard.jobs.rescue()
+    await yard.jobs.rescue()
+    assert await yard.alarms() == ["alert.raised"] * 2
+    assert (await yard.job(newer)).said == "This version does not know the kind toy.few."
+
+    yard.kinds["toy.few"] = few
+    await yard.cancel(cancelled)
+    await yard.comes_to(newer, "done")
+    assert await yard.alarms() == ["alert.raised"] * 2 + ["alert.resolved"] * 2
 
 
 async def test_a_worker_that_others_hold_for_dead_takes_nothing(yard: Yard):
