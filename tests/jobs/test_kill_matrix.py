@@ -164,19 +164,28 @@ async def test_on_sqlite_a_probe_decides_wherever_it_is_ambiguous(ground: Ground
         await ground.check_death_at(place, [hub], probe=True)
 
 
-async def test_on_sqlite_a_hub_that_dies_while_a_job_sleeps_or_asks_goes_on_where_it_was(
-    ground: Ground,
-) -> None:
+BOTH = [
+    pytest.param("", id="sqlite"),
+    pytest.param(
+        "postgresql", id="postgresql", marks=[pytest.mark.peers, pytest.mark.xdist_group("services")]
+    ),
+]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("ground", BOTH, indirect=True)
+async def test_a_hub_that_dies_while_a_job_sleeps_or_asks_goes_on_where_it_was(ground: Ground) -> None:
     hub = await ground.place.worker().start(**QUIET)
     job = await ground.submit()
-    await until(lambda: ("between_steps", job.trace, hub.pid) in ground.reached, "it sleeps")
+    at = ("between_steps", job.trace, hub.pid)
+    await until(lambda: at in ground.reached, "it sleeps", within_s=180)
     await asyncio.to_thread(hub.kill)
     await hub.start(**QUIET)
 
     async def asks() -> bool:
         return (await ground.job(job)).state == "waiting"
 
-    await until(asks, "it asks")
+    await until(asks, "it asks", within_s=180)
     await asyncio.to_thread(hub.kill)
     await ground.serve_people(job, [hub])
     await ground.check(job, "", probe=False)

@@ -177,6 +177,7 @@ async def test_a_hub_that_dies_at_any_boundary_doubles_nothing(
     assert ended.state == "done", ended
     assert ground.sim.ledger.count(EFFECTS[kind], VEHICLE) == ground.sim.ledger.asked[EXECUTE] == 1
     assert ground.decided == decided
+    assert ended.result["process_id"]  # known also to who was only told that it happened
 
 
 @pytest.mark.slow
