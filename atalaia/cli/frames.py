@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from atalaia.cli.common import console, fail
-from atalaia.connectors.traffilog.capture import read_capture, to_fixture
+from atalaia.connectors.traffilog.capture import SNIPPET, read_capture, to_fixture
 from atalaia.connectors.traffilog.compare import Compared, Difference
 from atalaia.connectors.traffilog.compare import compare as compare_frames
 from atalaia.errors import AtalaiaError
@@ -59,12 +59,14 @@ def export(
 ) -> None:
     """Turn a capture into the form that `replay` and the simulator play, session tokens replaced."""
     try:
-        frames = [one for one in read_capture(capture) if socket is None or one.socket == socket]
+        whole = read_capture(capture)
     except AtalaiaError as error:
         fail(str(error))
+    frames = [one for one in whole if socket is None or one.socket == socket]
     lines = b"".join(orjson.dumps(line) + b"\n" for line in to_fixture(frames))
     if not lines:
-        fail(f"There is no socket {socket} in {capture.name}.")
+        there = ", ".join(str(one) for one in sorted({one.socket for one in whole}))
+        fail(f"There is no socket {socket} in {capture.name}. There are: {there}.")
     if out is None:
         sys.stdout.buffer.write(lines)
         return
@@ -72,6 +74,12 @@ def export(
         out.write_bytes(lines)
     except OSError as error:
         fail(f"{out} cannot be written: {error.strerror or error}")
+
+
+@app.command("snippet")
+def snippet() -> None:
+    """Print what to paste into the console of the screens' page, so that it keeps the frames."""
+    sys.stdout.write(SNIPPET.read_text(encoding="utf-8"))
 
 
 def _show(found: list[Compared]) -> None:

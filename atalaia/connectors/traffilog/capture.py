@@ -2,7 +2,7 @@
 
 - JSONL, one text of the socket a line: {"seq", "dir": "in" | "out", "t_ms", "raw", "json"?}; `raw` may be
   null when only `json` was recorded. The recordings of the contract and the console snippet of
-  docs/how-to/capture-telematics.md have this form; the latter adds {"socket", "at_ms"}.
+  docs/how-to/compare-telematics-frames.md have this form; the latter adds {"socket", "at_ms"}.
 - HAR, as the browser's developer tools save it: entries with `_webSocketMessages`.
 
 Session tokens and passwords are replaced on reading; nothing behind this module sees them.
@@ -26,6 +26,7 @@ import orjson
 
 from atalaia.errors import ConfigError
 
+SNIPPET = Path(__file__).with_name("data") / "capture.js"
 SIZE_MAX = 512 * 1024 * 1024
 
 _TOKEN = re.compile(
@@ -62,6 +63,11 @@ def read_capture(path: Path) -> list[Frame]:
     raw = read_file(path)
     har = _har(raw)
     frames = list(_read_har(har) if har is not None else _read_lines(raw))
+    if har is not None and not frames:
+        raise ConfigError(
+            f"{path.name} holds no messages of WebSockets: open the developer tools of Chrome or Edge before "
+            "the page connects (Firefox writes none), or use the console snippet (frames snippet)"
+        )
     if not any(frame.text is not None for frame in frames):
         raise ConfigError(f"{path.name} is no capture of the telematics socket: no frame can be read in it")
     return _with_times(_masked(frames))

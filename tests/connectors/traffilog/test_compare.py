@@ -14,6 +14,7 @@ from atalaia.connectors.traffilog import actions
 from atalaia.connectors.traffilog.capture import Frame, read_capture, to_fixture
 from atalaia.connectors.traffilog.compare import compare
 from atalaia.connectors.traffilog.wire import Action, build_frame
+from atalaia.errors import ConfigError
 from tests.connectors.traffilog.ground import COMMAND_RUN, FRAGMENTED, SCHEME_RUN, T0, TOKEN
 
 REVIEW = build_frame(actions.review("310209"), TOKEN, "1780240367372464698537990", "289548")
@@ -160,3 +161,12 @@ def test_an_exported_capture_reads_like_the_original(path: Path, tmp_path: Path)
         (one.direction, one.t_ms, one.at_ms, one.text) for one in frames
     ]
     assert TOKEN.value.encode() not in copy.read_bytes().upper()
+
+
+def test_a_har_without_messages_of_sockets_says_how_to_take_one(tmp_path: Path):
+    path = tmp_path / "firefox.har"
+    path.write_bytes(
+        orjson.dumps({"log": {"version": "1.2", "entries": [{"request": {"url": "https://h/"}}]}})
+    )
+    with pytest.raises(ConfigError, match="Firefox writes none"):
+        read_capture(path)
