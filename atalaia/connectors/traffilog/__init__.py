@@ -79,7 +79,6 @@ CONNECTOR = Connector(
         "answer.get_user_command_list": Keep.COUNT,  # our canary
         "answer.vehicle_subscribe": Keep.COUNT,  # the keep-alive of each watched unit
         "answer.vehicle_unsubscribe": Keep.COUNT,
-        "answer.get_custom_command": Keep.COUNT,  # its rows are of no use
         "*": Keep.KEEP,
     },
     jobs=LateKinds(_jobs),

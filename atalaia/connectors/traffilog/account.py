@@ -68,6 +68,10 @@ class Account:
             raise Refused(said, ask=ASK_ADDRESS, cause=Cause.LOGIN)
         try:
             return read_login(status, body)
+        except Refused as error:
+            if self.settings.password.get_secret_value() in str(error):  # the upstream says it back
+                raise Refused("The login was refused.", ask=error.ask, cause=error.cause) from None
+            raise
         except Unreadable as error:
             raise Unreached(Cause.LOGIN, str(error)) from error
         except Unavailable as error:

@@ -14,6 +14,8 @@ from atalaia.errors import Refused, Unavailable, Unreadable
 
 ASK = "Check the name and the password of this connection."
 LOGIN = "login"  # the cause; see `reach.Cause`
+RAW_CHARS = 200
+_KNOWN = ("action_name", "action_value", "description", "session_token", "mtkn")
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
@@ -51,7 +53,9 @@ def read_login(status: int, body: bytes) -> Token:
     value = text_of(properties, "action_value")
     if value == "0":
         raise Unreadable("The login succeeded, but its answer holds no session token.", raw=body)
-    said = text_of(properties, "description").strip()
+    # The body of a wrong password was never recorded: what has no words is shown as it came.
+    said = (text_of(properties, "description") or text_of(properties, "error_description")).strip()
+    said = said or _raw(properties)
     refused = f"The login was refused ({value or 'no code'}{': ' if said else ''}{said})."
     raise Refused(refused, ask=ASK, cause=LOGIN)
 
@@ -79,6 +83,12 @@ def _read(status: int, body: bytes) -> Json:
     if text_of(read, "action_value") in ("500", "6666"):
         raise Unavailable(f"The upstream could not log in just now ({text_of(read, 'action_value')}).")
     return read
+
+
+def _raw(properties: Json) -> str:
+    """Answer what else a refusal holds, cut; it holds no token, otherwise it would be none."""
+    shown = {key: value for key, value in properties.items() if value and key not in _KNOWN}
+    return orjson.dumps(shown).decode()[:RAW_CHARS] if shown else ""
 
 
 def _rows(properties: Json) -> list[Json]:

@@ -62,6 +62,14 @@ def test_a_failed_login_says_who_acts_next(status: int, answer: bytes, error: ty
     assert TOKEN.value not in str(caught.value)
 
 
+def test_a_refusal_without_words_is_shown_as_it_came():
+    answer = body(action_name="user_login", action_value="17", data=[{"reason": "LOCKED"}], description="")
+    with pytest.raises(Refused, match=r'\(17: {"data":\[{"reason":"LOCKED"}\]}\)'):
+        login.read_login(200, answer)
+    with pytest.raises(Refused, match=r"\(1\)"):
+        login.read_login(200, body(action_value="1", data=[], description=""))
+
+
 def test_the_probe_tells_whether_a_token_is_good():
     assert login.read_probe(200, body(action_value="0", data=[]))
     assert not login.read_probe(200, b'{"action_value":"403","error_description":"action forbidden"}')

@@ -57,6 +57,7 @@ async def test_a_vehicle_tells_the_age_of_each_part_and_its_modules_by_name(site
     ):
         assert said in page, said
     assert PROCESS in page
+    assert f"/events?family=heard&amp;connection={connection}&amp;key={VEHICLE}" in page
 
 
 async def test_parameters_show_value_unit_raw_and_only_one_id_per_quantity(site: Site):
