@@ -20,11 +20,15 @@ SUBSCRIBABLE = (MESSAGES, STATUS, PARAMETERS)
 class Connection:
     """One open WebSocket.
 
-    `mute`: nothing is sent any more. `deaf`: nothing is read as well, pings included: half-open.
+    `number` grows with each that is opened. `mute`: nothing is sent any more. `deaf`: nothing is read
+    as well, pings included: half-open.
     `wants` maps vehicle ids to the object types subscribed on this socket.
     """
 
-    def __init__(self, session: Session, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, session: Session, socket: web.WebSocketResponse, transport: asyncio.Transport, number: int = 0
+    ) -> None:
+        self.number = number
         self.session = session
         self.socket = socket
         self.transport = transport
@@ -63,6 +67,7 @@ class Connections:
 
     open: set[Connection] = field(default_factory=set[Connection])
     pushed: int = 0
+    opened: int = 0
 
     def listening(self, vehicle_id: str, source: str) -> bool:
         return any(one.hears(vehicle_id, source) for one in self.open)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from simulators.traffilog import reports
+from simulators.traffilog.doors import Doors
 from simulators.traffilog.faults import FAULTS
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """`/_faults`, `/_ledger`, `/_state`, `/_units/SERIAL`, `/_play`, `/_load`."""
+    """`/_faults`, `/_ledger`, `/_state`, `/_units/SERIAL`, `/_play`, `/_load`, `/_doors`."""
 
     def __init__(self, sim: TraffilogSimulator) -> None:
         self.sim = sim
@@ -30,6 +33,7 @@ class Control:
         app.router.add_post("/_units/{serial}", self.unit)
         app.router.add_post("/_play", self.play)
         app.router.add_post("/_load", self.load)
+        app.router.add_post("/_doors", self.turn)
         return app
 
     async def faults(self, request: web.Request) -> web.Response:
@@ -76,10 +80,32 @@ class Control:
         return web.json_response({"serial": unit.serial, "online": unit.online, "key": unit.key})
 
     async def play(self, request: web.Request) -> web.Response:
-        """Push a recording: `{"file": "sb_run_460_steps.jsonl", "vehicle_id": "2900108"}`."""
+        """Push a recording: `{"file": "sb_run_460_steps.jsonl", "vehicle_id": "2900108"}`.
+
+        With `"answers": true` everything in it is said, answers and fragments too, on the newest socket.
+        """
         body = await _body(request)
-        self.sim.upstream.spawn(self._play(Path(body["file"]), str(body["vehicle_id"])))
-        return web.json_response({"playing": body["file"]}, status=202)
+        file, vehicle_id = Path(str(body.get("file"))), str(body.get("vehicle_id"))
+        if not await asyncio.to_thread(file.is_file) or vehicle_id not in self.sim.upstream.vehicles:
+            return web.json_response({"error": "no such file or vehicle"}, status=404)
+        sockets = sorted(self.sim.upstream.connections.open, key=lambda one: one.number)
+        if body.get("answers") and not sockets:
+            return web.json_response({"error": "no open socket"}, status=409)
+        token = sockets[-1].session.token if body.get("answers") else ""
+        self.sim.upstream.spawn(self._play(file, vehicle_id, token))
+        return web.json_response({"playing": str(file)}, status=202)
+
+    async def turn(self, request: web.Request) -> web.Response:
+        """Turn the switches of `Doors`, and `burning`: `{"nul_tails": false, "burning": "reused"}`."""
+        body = await _body(request)
+        known = {one.name for one in fields(Doors)} - {"bad_frames"}
+        if unknown := sorted(body.keys() - known - {"burning"}):
+            told = {"error": "no such switch", "unknown": unknown, "switches": sorted([*known, "burning"])}
+            return web.json_response(told, status=404)
+        for name, value in body.items():
+            setattr(self.sim.upstream.accounts if name == "burning" else self.sim.doors, name, value)
+        now = {name: getattr(self.sim.doors, name) for name in known}
+        return web.json_response({**now, "burning": self.sim.upstream.accounts.burning})
 
     async def load(self, request: web.Request) -> web.Response:
         """Have the vehicles that are heard push: `{"rate": 500, "seconds": 10}`, pushes a second."""
@@ -87,8 +113,11 @@ class Control:
         self.sim.begin_load(float(body["rate"]), float(body["seconds"]))
         return web.json_response({"load": "begun"}, status=202)
 
-    async def _play(self, recording: Path, vehicle_id: str) -> None:
-        await self.sim.play(recording, vehicle_id)
+    async def _play(self, recording: Path, vehicle_id: str, token: str) -> None:
+        if token:
+            await self.sim.play_all(recording, token, vehicle_id)
+        else:
+            await self.sim.play(recording, vehicle_id)
 
 
 def _unknown() -> web.Response:

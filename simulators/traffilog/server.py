@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Literal
 
 from aiohttp import web
 
@@ -15,6 +12,8 @@ from simulators.traffilog import recorded
 from simulators.traffilog.api import Api
 from simulators.traffilog.chaos import Chaos
 from simulators.traffilog.control import Control
+from simulators.traffilog.doors import ORIGIN as ORIGIN
+from simulators.traffilog.doors import Doors as Doors
 from simulators.traffilog.ledger import Ledger
 from simulators.traffilog.life import Life
 from simulators.traffilog.load import Load
@@ -28,24 +27,6 @@ from simulators.traffilog.world import World, demo_world, furnish
 
 APP_GUID = "B3A1C7D2-5E4F-4A6B-8C9D-0E1F2A3B4C5D"
 WS_GUID = "7F6E5D4C-3B2A-4190-8F7E-6D5C4B3A2910"
-ORIGIN = "https://operation.telematics.example.test"
-
-
-@dataclass
-class Doors:
-    """How strict the surfaces are; what the contract leaves open is a switch here.
-
-    `origin` empty asks for none. `bad_token_status`: what an unknown token gets at the handshake.
-    `strict`: frames must be compact, byte for byte. `nul_tails`: tails of fragmented answers end in a NUL
-    where the upstream's own length error puts one. `login_form`: where a login answer carries the token.
-    """
-
-    origin: str = ORIGIN
-    bad_token_status: int = 403
-    strict: bool = True
-    nul_tails: bool = True
-    login_form: Literal["both", "properties", "data"] = "both"
-    bad_frames: deque[str] = field(default_factory=lambda: deque[str](maxlen=1_000))
 
 
 class TraffilogSimulator:

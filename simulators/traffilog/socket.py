@@ -47,7 +47,8 @@ class SocketSurface:
         transport = request.transport
         if transport is None:
             return socket
-        connection = Connection(session, socket, transport)
+        self.up.connections.opened += 1
+        connection = Connection(session, socket, transport, self.up.connections.opened)
         self.up.accounts.opened(session)
         self.up.connections.open.add(connection)
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from atalaia.clock import HeldClock
 from simulators.traffilog import FAULTS, WS_GUID, TraffilogSimulator
 from simulators.traffilog.rules import Rule, Rules
+from tests.peers.ground import ROOT
 from tests.simulators.traffilog_ground import VEHICLE, Json, Peer, log_in, peer_of, properties_of, running
 
 GONE = (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
@@ -36,6 +39,40 @@ def test_every_fault_is_described_in_both_languages():
             assert set(text) == {"pt-BR", "en"}
             assert all(text.values())
         assert (fault.kind == "lasting") == (fault.default_s > 0)
+
+
+def test_every_fault_is_in_the_readme():
+    told = (ROOT / "simulators/traffilog/README.md").read_text()
+    assert [name for name in FAULTS if f"| `{name}` |" not in told] == []
+
+
+async def test_the_control_port_turns_the_doors(sim: TraffilogSimulator):
+    async with aiohttp.ClientSession(sim.control_url) as http:
+        async with http.post("/_doors", json={"nul_tails": False, "burning": "reused"}) as answer:
+            told = await answer.json()
+        async with http.post("/_doors", json={"no_such_door": 1}) as wrong:
+            assert wrong.status == 404
+    assert (told["nul_tails"], told["burning"], sim.doors.nul_tails) == (False, "reused", False)
+    assert sim.upstream.accounts.burning == "reused"
+
+
+async def test_the_control_port_plays_a_whole_recording_on_the_newest_socket(
+    sim: TraffilogSimulator, clock: HeldClock, tmp_path: Path
+):
+    path = tmp_path / "short.jsonl"
+    answer = {"response": {"properties": {"action_name": "get_vehicle_info", "mtkn": "1", "data": []}}}
+    path.write_text(json.dumps({"dir": "in", "t_ms": 500, "raw": None, "json": answer}) + "\n")
+    asked = {"file": str(path), "vehicle_id": VEHICLE, "answers": True}
+    async with aiohttp.ClientSession(sim.control_url) as http:
+        async with http.post("/_play", json=asked) as nobody:
+            assert nobody.status == 409
+        async with http.post("/_play", json=asked | {"file": str(tmp_path / "none")}) as missing:
+            assert missing.status == 404
+        async with peer_of(sim), peer_of(sim) as newest:
+            async with http.post("/_play", json=asked) as playing:
+                assert playing.status == 202
+            await clock.run_for(1)
+            assert '"action_name":"get_vehicle_info"' in await newest.next()
 
 
 def test_a_rule_is_for_whom_it_names_and_as_often_as_it_says():
