@@ -287,7 +287,9 @@ class Keeper:
 
     def _row(self, state: State, evidence: dict[str, Any]) -> dict[str, Any]:
         now = to_ms(self._ambient.clock.now())
-        return {
+        # While nothing is heard, when something was heard last stays what it was.
+        heard = {"heard_ms": to_ms(state.heard_at)} if isinstance(state, Live | Suspect) else {}
+        return heard | {
             "connection": self.configured.id,
             "state": name_of(state),
             "since_ms": to_ms(state.since) if not isinstance(state, Stopped) else now,
@@ -296,7 +298,6 @@ class Keeper:
             "evidence": json.dumps(evidence),
             "epoch": self.lease.epoch,
             "until_ms": to_ms(state.until) if isinstance(state, Waiting) else None,
-            "heard_ms": to_ms(state.heard_at) if isinstance(state, Live | Suspect) else None,
         }
 
     async def _append(self, facts: Sequence[Fact]) -> None:

@@ -202,6 +202,7 @@ _OURS: tuple[str, ...] = (
     N_("Check the socket's address, its GUID and the origin; allow WebSockets on the way."),
     N_("Nothing: we log in anew. If it stays so, compare our frames with a capture (frames compare)."),
     N_("The socket is open but nothing is answered: a new one is opened."),
+    N_("Nothing: a new session is opened. If it falls often, look at the network and the upstream."),
     N_("There is no login at this address (HTTP {})."),
     N_("Correct the API address, the GUID and the version in the connection's settings."),
     N_("The login was not answered in time."),

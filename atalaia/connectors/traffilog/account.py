@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -44,8 +45,10 @@ class Account:
     ) -> None:
         await self.http.close()
 
-    async def log_in(self, *, tries: int | None = None) -> Token:
-        """Answer a fresh token.
+    async def log_in(
+        self, *, tries: int | None = None, failed: Callable[[Unavailable], None] = lambda _: None
+    ) -> Token:
+        """Answer a fresh token. failed: hears of each failure after which it is tried again.
 
         Errors: `Refused` for a wrong name or password, or an address at which there is no API; `Unavailable`
         (mostly `Unreached`, with the cause) after the last try: balancer blips and exhausted pools pass.
@@ -55,9 +58,10 @@ class Account:
         while True:
             try:
                 return await self._try()
-            except Unavailable:
+            except Unavailable as error:
                 if n >= most:
                     raise
+                failed(error)
             await self.ambient.clock.sleep(self.settings.login_pause_s * n)
             n += 1
 

@@ -18,7 +18,7 @@ from atalaia.connectors.traffilog import actions
 from atalaia.connectors.traffilog.account import Account
 from atalaia.connectors.traffilog.heard import heard
 from atalaia.connectors.traffilog.protocol import Came, Missing, Protocol, Request, refusal
-from atalaia.connectors.traffilog.reach import Cause, Unreached, read_client_error
+from atalaia.connectors.traffilog.reach import LOST_TODO, Cause, Unreached, read_client_error
 from atalaia.connectors.traffilog.settings import TraffilogSettings
 from atalaia.connectors.traffilog.wire import (
     MESSAGES,
@@ -59,12 +59,14 @@ class Watcher:
     append: makes heard events durable; called before anybody waiting is answered.
     frame: is shown each text that leaves or comes, but the streams of a unit's messages and parameters, with
         secrets: mask before keeping.
-    reached: hears `login` and `socket` on the way. job: the job's id in what is heard, "" for none.
+    reached: hears `login` and `socket` on the way. failed: hears why a login failed that is tried again.
+    job: the job's id in what is heard, "" for none.
     """
 
     append: Callable[[Sequence[Heard]], Awaitable[Any]] = _nowhere
     frame: Callable[[Direction, str, str], None] = lambda _direction, _surface, _text: None
     reached: Callable[[str], None] = lambda _what: None
+    failed: Callable[[Unavailable], None] = lambda _error: None
     job: str = ""
 
 
@@ -78,7 +80,7 @@ async def open_line(
     Errors: `Refused` when a person must act, `Unavailable` (mostly `Unreached`) else.
     """
     async with Account(settings, ambient) as account:
-        token = await account.log_in(tries=tries)
+        token = await account.log_in(tries=tries, failed=watcher.failed)
         watcher.reached("login")
         try:
             socket = await _dial(account, token)
@@ -272,7 +274,8 @@ class Line:
         try:
             await self._socket.send_str(request.text)
         except (aiohttp.ClientError, ConnectionError, RuntimeError) as error:
-            raise Unreached(Cause.SOCKET, "The socket broke while a frame was sent.") from error
+            said = "The socket broke while a frame was sent."
+            raise Unreached(Cause.SOCKET, said, todo=LOST_TODO) from error
 
     # The reader: nothing but taking what comes.
 
@@ -291,9 +294,8 @@ class Line:
                     self._end(Unavailable("More was heard than could be written down; the socket is left."))
                     return
             else:
-                self._end(
-                    Unreached(Cause.SOCKET, _farewell(message.type, message.data, self._socket.close_code))
-                )
+                said = _farewell(message.type, message.data, self._socket.close_code)
+                self._end(Unreached(Cause.SOCKET, said, todo=LOST_TODO))
                 return
 
     def _take(self, came: list[Came], size: int) -> None:

@@ -40,6 +40,8 @@ class Cause(StrEnum):
     MUTE = "mute"
 
 
+# Of a socket that was open: that one falls now and then is nobody's fault.
+LOST_TODO = "Nothing: a new session is opened. If it falls often, look at the network and the upstream."
 REMEDY = {
     Cause.DNS: "Correct the address, or make the name known here (DNS of the VPN).",
     Cause.ROUTE: "Bring up the VPN, or allow this machine on the upstream's network.",
@@ -56,10 +58,10 @@ REMEDY = {
 class Unreached(Unavailable):
     """The upstream did not answer as it should; `cause` says where on the way. We wait and try again."""
 
-    def __init__(self, cause: Cause, said: str) -> None:
+    def __init__(self, cause: Cause, said: str, *, todo: str = "") -> None:
         super().__init__(said)
         self.cause = cause
-        self.todo = REMEDY[cause]
+        self.todo = todo or REMEDY[cause]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Session:
         """Answer a proven line that listens to all watched units, and what closes it."""
         stack = AsyncExitStack()
         try:
-            watcher = Watcher(append=self._port.append, reached=self._reached)
+            watcher = Watcher(append=self._port.append, reached=self._reached, failed=self._login_failed)
             line = await stack.enter_async_context(open_line(self._settings, self._port.ambient, watcher))
             await self._prove(line)
             await self._port.live(watched=len(self._settings.watched))
@@ -81,6 +81,10 @@ class Session:
             self._port.prove("login", "proven")
         else:
             self._port.prove("socket", "proven", claim="open")
+
+    def _login_failed(self, error: Unavailable) -> None:
+        """Show at once what is tried again: three tries take a while."""
+        self._port.prove("login", "failing", said=str(error))
 
     async def _watch(self, line: Line) -> None:
         room = asyncio.Semaphore(ASKED_AT_ONCE)

@@ -19,7 +19,7 @@ from atalaia.clock import HeldClock
 from atalaia.connections.keeper import Keeper, Kind
 from atalaia.connections.pace import Pace
 from atalaia.connectors.traffilog import CONNECTOR
-from atalaia.connectors.traffilog.reach import REMEDY, Cause
+from atalaia.connectors.traffilog.reach import LOST_TODO, REMEDY, Cause
 from atalaia.store.tables import connection_states
 from simulators.traffilog import TraffilogSimulator
 from tests.connections.rig import take_over
@@ -190,3 +190,9 @@ async def test_while_the_next_try_opens_the_last_failure_is_still_told(scene: Sc
     await scene.comes_to("live")
     told = await scene.page("en")
     assert "Nothing accepts connections" not in told
+
+    await scene.sim.faults.start("drop")
+    await scene.comes_to("waiting")
+    told = await scene.page("en")
+    assert "The upstream closed the socket (1006)." in told and LOST_TODO in told
+    assert "Last heard unknown" not in told

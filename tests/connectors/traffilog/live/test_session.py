@@ -69,6 +69,16 @@ async def test_an_empty_login_answer_is_tried_again(rig: Rig):
     assert rig.port.words() == ["live"]
 
 
+async def test_why_a_login_is_tried_again_is_shown_while_it_is(rig: Rig):
+    await rig.sim.faults.start("login-empty", times=2)
+    session = rig.begin()
+    await rig.passing(lambda: rig.port.planes.get("login", ("",))[0] == "failing")
+    assert "empty body" in rig.port.planes["login"][2]["said"]
+
+    await rig.passing(lambda: "live" in rig.port.words() or session.done())
+    assert rig.port.planes["login"][0] == "proven"
+
+
 async def test_a_mute_socket_is_doubted_and_then_left(rig: Rig):
     await rig.connect()
     await rig.sim.faults.start("mute")
