@@ -48,7 +48,7 @@ PACE = Pace(
 )
 PATIENCE: dict[str, Any] = {
     "warmup_s": 4, "gate_every_s": 5, "can_window_s": 25, "can_pause_s": 3, "modules_within_s": 30,
-    "modules_every_s": 5, "proof_within_s": 60, "probe_within_s": 6,
+    "modules_every_s": 5, "proof_within_s": 60, "probe_within_s": 6, "verify_every_min": 0.5,
 }  # fmt: skip
 # By turns, for what is assigned already is not written again; each takes a minute or two.
 SCHEMES = {"310209": ("5411", "5412"), "310273": ("5470", "5410"), "310206": ("5433", "5434")}
@@ -134,7 +134,9 @@ class Office:
             await self._write_scheme(WRITTEN[0])
             for vehicle in READ:
                 await self._snapshot(vehicle)
-            await asyncio.gather(self._finished(), self._waiting(), self._running(), self._daily())
+            await asyncio.gather(
+                self._finished(), self._serviced(), self._waiting(), self._running(), self._daily()
+            )
         except AtalaiaError as error:  # the visitor may have taken away what this needs
             log.info("demo.office_stopped", said=str(error))
 
@@ -162,6 +164,15 @@ class Office:
     async def _finished(self) -> None:
         """A unit is taken off: the portal alone does that, in seconds."""
         await self._begin(service="UNINSTALL", plate="TST3V80", serial="920002931", comment="Fim de contrato")
+
+    async def _serviced(self) -> None:
+        """A maintenance that ends without a check; its scheme is written, and verified a minute later."""
+        root = await self._begin(
+            service="MAINT_NO_SWAP", plate="TST2P41", serial="920002890", client_id="310273",
+            technician_id="tech_03", comment="Troca do chicote",
+        )  # fmt: skip
+        while root and not await self._try(lambda tx: self._acts.complete(tx, root, by=OFFICE)):
+            await asyncio.sleep(LOOK_S)
 
     async def _waiting(self) -> None:
         """A maintenance without swap, up to its CAN check: approving that is left to the visitor."""

@@ -120,7 +120,7 @@ class TraffilogInterpreter:
                 self._processes.command_added(vehicle_id, asked)
             case "get_vehicle_info":
                 for row in answer.rows:
-                    self._info(telling, text_of(row, "vehicle_id") or vehicle_id, row)
+                    self._info(telling, text_of(row, "vehicle_id") or vehicle_id, row, job)
             case "get_vehicle_data_from_redis" if answer.rows and vehicle_id:
                 self._vehicles.connected(telling, vehicle_id, text_of(answer.rows[0], "is_connected"))
             case "get_unit_parameters_opr":
@@ -130,9 +130,9 @@ class TraffilogInterpreter:
             case _:
                 pass
 
-    def _info(self, telling: Telling, vehicle_id: str, row: Row) -> None:
+    def _info(self, telling: Telling, vehicle_id: str, row: Row, job: str) -> None:
         if not vehicle_id:
             return
-        self._vehicles.info(telling, vehicle_id, row)
+        self._vehicles.info(telling, vehicle_id, row, job)
         assigned, loaded = (text_of(row, f"configuration_key_{side}") for side in ("db", "unit"))
         self._processes.keys(telling, vehicle_id, assigned, loaded)

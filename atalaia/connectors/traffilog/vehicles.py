@@ -14,6 +14,8 @@ from atalaia.connectors.traffilog.units import Gone, Message, Report
 from atalaia.connectors.traffilog.wire import Json, Row, text_of
 from atalaia.reactions.interpreter import Memory
 
+KEYS = ("configuration_key_db", "configuration_key_unit")
+
 
 class Vehicles:
     """Takes what is heard of vehicles. Header, modules and parameters change apart, so are kept apart."""
@@ -25,11 +27,14 @@ class Vehicles:
         """Answer the vehicle of a unit, `""` if it was never told."""
         return self._memory.get(f"unit:{inner_id}") or ""
 
-    def info(self, telling: Telling, vehicle_id: str, row: Row) -> None:
-        """Take a row of `get_vehicle_info`."""
+    def info(self, telling: Telling, vehicle_id: str, row: Row, job: str) -> None:
+        """Take a row of `get_vehicle_info`. Keys that changed are told at once: a scheme was written."""
         record = self._load(vehicle_id)
+        before = [record.text(name) for name in KEYS]
         record.take_info(row, telling.at_ms)
         self._save(record)
+        if all(before) and before != [record.text(name) for name in KEYS]:
+            self.whole(telling, vehicle_id, job)
         inner_id = text_of(row, "inner_id")
         if inner_id and self.vehicle_of(inner_id) != vehicle_id:
             self._memory.put(f"unit:{inner_id}", vehicle_id)

@@ -253,3 +253,13 @@ def test_folding_the_log_again_gives_the_same_facts():
     assert told_of(one.facts) == told_of(other.facts)
     assert len({fact.dedupe for fact in one.facts}) == len(one.facts)
     orjson.dumps([dict(fact.data) for fact in one.facts])
+
+
+def test_new_keys_are_told_at_once_and_the_same_ones_are_not(fold: Fold):
+    row = {"vehicle_id": "2900108", "configuration_key_db": "6982FDEB", "configuration_key_unit": "6982FDEB"}
+    assert fold.hear(answer("get_vehicle_info", row), answer("get_vehicle_info", row)) == []
+
+    [told] = fold.hear(answer("get_vehicle_info", row | {"configuration_key_db": "6A1C5000"}, job="j1"))
+    assert (told.type, told.data["key_matches"], told.data["job"]) == ("vehicle.snapshot_merged", False, "j1")
+    [told] = fold.hear(answer("get_vehicle_info", dict.fromkeys(row, "6A1C5000") | {"vehicle_id": "2900108"}))
+    assert told.data["key_matches"] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -10,9 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atalaia.ambient import Ambient
 from atalaia.connectors.traffilog import units
+from atalaia.connectors.traffilog.jobs.collecting import Collector
+from atalaia.connectors.traffilog.protocol import Came
 from atalaia.connectors.traffilog.records import Reading, read_record
 from atalaia.connectors.traffilog.snapshot import Record
+from atalaia.connectors.traffilog.wire import Push
 from atalaia.errors import Unreadable
 from tests.connectors.traffilog.folding import said
 from tests.connectors.traffilog.ground import CONTRACT, T0
@@ -215,3 +220,13 @@ def test_records_of_other_software_are_read(
 def test_what_is_no_record_is_said_to_be_none(record: dict[str, Any]):
     with pytest.raises(Unreadable):
         read_record(record)
+
+
+def test_a_collector_takes_the_driver_from_the_row_where_the_raw_message_has_none(ambient: Ambient):
+    live: Any = SimpleNamespace(ctx=SimpleNamespace(ambient=ambient), now_ms=lambda: T0)
+    collector = Collector(live, "2900108")
+    raw = said("1502000B240B000B00002F5B00002712FF0800")
+    row = {"raw_message": raw, "inbound": "1", "inner_id": "0000000920001747", "driver_code": "5007919 "}
+    collector._take(Came(Push("UNIT_MESSAGES", (row,), {}), vehicle_id="2900108"))  # pyright: ignore[reportPrivateUsage]
+
+    assert collector.whole()["header"]["driver_code"] == "5007919"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from atalaia.connectors.traffilog import actions, modules
@@ -14,7 +14,7 @@ from atalaia.connectors.traffilog.parameters import missing_groups
 from atalaia.connectors.traffilog.protocol import Came
 from atalaia.connectors.traffilog.snapshot import Record
 from atalaia.connectors.traffilog.units import Gone, Report, read_message
-from atalaia.connectors.traffilog.wire import CONFIG_STATUS, MESSAGES, PARAMETERS, Push, text_of
+from atalaia.connectors.traffilog.wire import CONFIG_STATUS, MESSAGES, PARAMETERS, Push, Row, text_of
 from atalaia.errors import Rejected
 
 AFTER_QUICK_S = 2.0
@@ -164,12 +164,13 @@ class Collector:
         elif message.source == MESSAGES:
             self.counts["messages"] += 1
             for row in message.rows:
-                self._take_message(text_of(row, "raw_message"), now)
+                self._take_message(row, now)
 
-    def _take_message(self, raw: str, now_ms: int) -> None:
-        match read_message(raw):
+    def _take_message(self, row: Row, now_ms: int) -> None:
+        match read_message(text_of(row, "raw_message")):
             case Report() as report:
-                self.record.take_report(report, now_ms)
+                driver = report.driver_code or text_of(row, "driver_code").strip()
+                self.record.take_report(replace(report, driver_code=driver), now_ms)
                 self.record.beat(now_ms)
             case Gone():
                 self.record.take_connected(False, now_ms, live=True)
