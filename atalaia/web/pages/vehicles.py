@@ -28,6 +28,7 @@ ROWS = 100
 JUST_ENDED_MS = 15 * 60_000
 # What a vehicle last told is believed for so long; beyond it nobody knows.
 FRESH_MS = 15 * 60_000
+QUIET_MS = 15 * 60_000  # of a process; a unit that is configured says something every few seconds
 
 KINDS = {
     "scheme_builder": N_("Scheme Builder"),
@@ -147,9 +148,16 @@ def parted(modules: Sequence[Module]) -> dict[str, list[Module]]:
     return {"active": shown, "idle": [one for one in modules if one not in shown]}
 
 
-def process_sign(one: Process) -> str:
-    """Answer a process's sign: its outcome once it ended."""
-    return outcome_sign(one.outcome or "unknown") if one.state == "ended" else one.state
+def process_sign(one: Process, moment: int) -> str:
+    """Answer a process's sign: its outcome once it ended.
+
+    One that nobody follows to its end, because its job was called off or somebody else began it, does not run
+    for ever: without any sign of life it is silent.
+    """
+    if one.state == "ended":
+        return outcome_sign(one.outcome or "unknown")
+    last_ms = max(one.heard_ms or 0, one.queued_ms or 0)
+    return "silent" if moment - last_ms > QUIET_MS else one.state
 
 
 def href_of(one: Vehicle | Process) -> str:
@@ -175,6 +183,9 @@ def helpers(moment: int, parts: Parts, running: Iterable[Process]) -> dict[str, 
     def missing(one: Vehicle) -> str:
         return ", ".join(quantity_word(name) for name in one.missing)
 
+    def looks(one: Process) -> str:
+        return process_sign(one, moment)
+
     def told(text: str) -> str:
         return said(parts.redactor.text(text))
 
@@ -183,7 +194,7 @@ def helpers(moment: int, parts: Parts, running: Iterable[Process]) -> dict[str, 
         "seen_ms": seen,
         "module": module_sign,
         "modules": parted,
-        "process": process_sign,
+        "process": looks,
         "href": href_of,
         "process_title": process_title,
         "said": told,

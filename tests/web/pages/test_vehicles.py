@@ -112,3 +112,14 @@ def test_a_sparkline_holds_a_value_until_the_next_one_is_seen():
     assert line[:5] == [1.0, 1.0, 1.0, 1.0, 1.0]
     assert line[5:] == [3.0] * 43
     assert spark_of([(4_000, 2.0)], 0, 48_00)[:3] == [None, None, None]
+
+
+async def test_a_process_that_nobody_follows_any_more_does_not_run_for_ever(site: Site):
+    connection = await site.connection("toy", url="http://toy")
+    now = now_ms(site)
+    old = now - 20 * MINUTE
+    await learn(site, connection, snapshot(now), running(old, queued_ms=old - MINUTE, heard_ms=old))
+    page = await text(await site.browser(), "/vehicles")
+    card = page[page.index(f'id="process-{PROCESS}"') :]
+
+    assert '<span class="word">Em silêncio</span>' in card[:600], card[:600]
