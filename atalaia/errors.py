@@ -56,3 +56,15 @@ class ConfigError(AtalaiaError):
 
 class StoreUnavailable(AtalaiaError):
     """The database cannot be written or read now; nothing was acknowledged, so nothing is lost."""
+
+
+_KINDS = {
+    "NoneType": "nothing", "str": "text", "int": "number", "float": "number", "bool": "boolean",
+    "dict": "object",
+}  # fmt: skip
+
+
+def kind_of(value: object) -> str:
+    """Answer what kind of value somebody gave, in words for a refusal: the value itself may be a secret."""
+    name = type(value).__name__
+    return _KINDS.get(name, name)

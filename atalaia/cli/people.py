@@ -78,7 +78,10 @@ def invite(
     email: Annotated[str, typer.Argument(help="The new person's e-mail address.")],
     name: Annotated[str, typer.Argument(help="The name shown to the others.")],
     role: Annotated[
-        str, typer.Option(help="viewer looks, agent also sends again, admin does everything.")
+        str,
+        typer.Option(
+            help="viewer looks, technician installs units, agent also sends again, admin does everything."
+        ),
     ] = "viewer",
 ) -> None:
     """Add a person and print the one-time link with which they set their password."""

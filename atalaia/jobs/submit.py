@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from sqlalchemy import Connection, insert, select, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
-from atalaia.errors import AtalaiaError, ConfigError
+from atalaia.errors import AtalaiaError, ConfigError, kind_of
 from atalaia.jobs import told
 from atalaia.jobs.model import JobKind, Planned, StepKind
 from atalaia.jobs.outcome import filled
@@ -24,6 +26,8 @@ from atalaia.store.job_tables import job_steps, jobs
 from atalaia.store.store import serialise
 from atalaia.store.tables import connections
 
+# The patterns of ids and serials, as connectors write them.
+_DIGITS = re.compile(r"\^\(?\\d\{(\d+),(\d+)\}\)?\??\$")
 CANCEL_REQUESTED = "cancel_requested"
 PROBE = "probe"  # who decided, when it was no person
 
@@ -41,7 +45,10 @@ class KeyReused(AtalaiaError):
 
 
 class WrongParams(ConfigError):
-    """What was asked does not fit the kind. fields: [{"field", "said"}], in the order of the form."""
+    """What was asked does not fit the kind. fields: [{"field", "said"}], in the order of the form.
+
+    A field may have a "kind", too: what kind of value was found.
+    """
 
     def __init__(self, said: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(said)
@@ -387,6 +394,22 @@ def _explain(error: ValidationError) -> WrongParams:
     fields: list[dict[str, str]] = []
     for one in error.errors():
         name = ".".join(str(part) for part in one["loc"]) or "params"
-        said = one["msg"].removeprefix("Value error, ")
-        fields.append({"field": name, "said": said})
+        fields.append({"field": name, "kind": kind_of(one["input"]), "said": _remedy(one)})
     return WrongParams("\n".join(f"{one['field']} does not fit: {one['said']}." for one in fields), fields)
+
+
+def _remedy(one: ErrorDetails) -> str:
+    """Answer what to do about one wrong field, without the words of the library that found it."""
+    context = one.get("ctx", {})
+    match one["type"]:
+        case "missing" | "string_too_short":
+            return "Fill it in"
+        case "string_too_long":
+            return f"It may have {context.get('max_length')} characters at most"
+        case "string_pattern_mismatch":
+            digits = _DIGITS.fullmatch(str(context.get("pattern")))
+            return f"Only digits, {digits[2]} at most" if digits else "It has another form"
+        case "extra_forbidden":
+            return "There is no such field: leave it out"
+        case _:
+            return one["msg"].removeprefix("Value error, ").rstrip(".")

@@ -382,7 +382,7 @@ people = Table(
     Column("id", String(36), primary_key=True),
     Column("email", String(200), nullable=False, unique=True),
     Column("name", String(120), nullable=False),
-    Column("role", String(10), nullable=False),  # admin, agent, viewer
+    Column("role", String(10), nullable=False),  # admin, agent, technician, viewer
     Column("password_hash", Text),
     Column("language", String(8), nullable=False, server_default=""),
     Column("zone", String(60), nullable=False, server_default=""),

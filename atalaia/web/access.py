@@ -149,13 +149,18 @@ def require(scope: str) -> Callable[..., Awaitable[Who]]:
         if who.kind == "nobody":
             raise unauthenticated()
         if scope and not who.may(scope):
-            raise Problem(
-                403, "forbidden", N_("You may not do that"), f"This needs the scope {scope}.",
-                todo=N_("Ask an administrator."),
-            )  # fmt: skip
+            raise forbidden(scope)
         return who
 
     return allowed
+
+
+def forbidden(scope: str) -> Problem:
+    """Answer the problem of one who may not do what a scope opens."""
+    return Problem(
+        403, "forbidden", N_("You may not do that"), f"This needs the scope {scope}.",
+        todo=N_("Ask an administrator."),
+    )  # fmt: skip
 
 
 def unauthenticated() -> Problem:

@@ -19,14 +19,14 @@ from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.store.bell import LEASES
 from atalaia.version import VERSION
 from atalaia.web import api, assets, intake, pages, problems, render
-from atalaia.web.access import TokenCache, Who, require, who_of
+from atalaia.web.access import TokenCache, Who, forbidden, require, who_of
 from atalaia.web.api.connections import learn
 from atalaia.web.door import Door
 from atalaia.web.health import Health
 from atalaia.web.i18n import View
 from atalaia.web.intake import Intake
 from atalaia.web.limits import Limiter
-from atalaia.web.live import Live
+from atalaia.web.live import Live, may_follow
 from atalaia.web.old.traffilog import common as old_common
 from atalaia.web.old.traffilog.cors import Cors, OldOrigins
 from atalaia.web.old.traffilog.late import OldAddresses
@@ -176,13 +176,16 @@ def _own_routes(app: FastAPI) -> APIRouter:
     @router.get("/live", include_in_schema=False)
     async def live(
         request: Request,
-        who: Annotated[Who, Depends(require("events:read"))],
+        who: Annotated[Who, Depends(require(""))],
         topics: Annotated[str, Query(max_length=TOPIC_CHARS_MAX * TOPICS_MAX)] = "",
         after: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
     ) -> Response:
         names = [name.strip() for name in topics.split(",") if name.strip()]
         if not names or len(names) > TOPICS_MAX:
             raise invalid("query.topics", "text", f"Name 1 to {TOPICS_MAX} topics, with commas between.")
+        names = [name for name in names if may_follow(name, who.may)]
+        if not names:
+            raise forbidden("events:read")
         last = request.headers.get("last-event-id", "")
         if last.isdigit() and len(last) < 19:  # a reconnecting browser knows better than its page did
             after = max(int(last), after or 0)

@@ -306,6 +306,27 @@ class Live:
         return f"event: tick\ndata: {to_ms(self._parts.ambient.clock.now())}\n\n"
 
 
+# Who reads events may follow everything; others what a scope of theirs opens. A stir of jobs tells nothing of
+# what they do, and is how the page of an installation hears that it goes on.
+_SCOPES: dict[str, tuple[str, ...]] = {
+    "calls": ("calls:read",), "call": ("calls:read",), "endpoints": ("calls:read",),
+    "connections": ("connections:read",), "connection": ("connections:read",), "gaps": ("connections:read",),
+    "deliveries": ("deliveries:read",), "alerts": ("alerts:read",),
+    "jobs": ("jobs:read", "installations:read"), "job": ("jobs:read",),
+    "vehicles": ("vehicles:read",), "vehicle": ("vehicles:read",), "process": ("vehicles:read",),
+    "installations": ("installations:read",), "installation": ("installations:read",),
+    "catalogs": ("installations:read",), "catalog": ("installations:read",),
+    "system": ("system:read",), "people": ("people:admin",), "tokens": ("tokens:admin",),
+    "settings": ("settings:admin",), "health": ("",),
+}  # fmt: skip
+
+
+def may_follow(topic: str, may: Callable[[str], bool]) -> bool:
+    """Answer whether one may follow a topic."""
+    scopes = _SCOPES.get(topic.partition(":")[0], ())
+    return may("events:read") or any(not scope or may(scope) for scope in scopes)
+
+
 def _wants_heard(topics: frozenset[str]) -> bool:
     return any(topic == "events" or topic.startswith("heard:") for topic in topics)
 

@@ -15,7 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from atalaia.desk.people.model import NotAllowed
-from atalaia.errors import ConfigError, InDoubt, Refused, Rejected, StoreUnavailable, Unavailable, Unreadable
+from atalaia.errors import (
+    ConfigError,
+    InDoubt,
+    Refused,
+    Rejected,
+    StoreUnavailable,
+    Unavailable,
+    Unreadable,
+    kind_of,
+)
 from atalaia.redact import MASK, Redactor
 from atalaia.web import render
 from atalaia.web.headers import security_headers
@@ -263,21 +272,6 @@ def _of_validation(error: RequestValidationError) -> Problem:
     for one in error.errors():
         field = ".".join(str(part) for part in one.get("loc", ()))
         remedy = str(one.get("msg", "")).removeprefix("Value error, ")
-        faults.append(Fault(field, _kind_of(one.get("input")), remedy))
+        faults.append(Fault(field, kind_of(one.get("input")), remedy))
     detail = "; ".join(f"{fault.field}: {fault.remedy}" for fault in faults[:5])
     return Problem(422, "invalid-input", N_("The input does not fit"), detail, errors=faults)
-
-
-_KINDS: dict[str, str] = {
-    "NoneType": "nothing",
-    "str": "text",
-    "int": "number",
-    "float": "number",
-    "bool": "boolean",
-    "dict": "object",
-}
-
-
-def _kind_of(value: object) -> str:
-    name = type(value).__name__
-    return _KINDS.get(name, name)

@@ -7,7 +7,7 @@ answers only that block when htmx asked. Templates find the macros of `templates
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +39,10 @@ OWN_STYLES = ("tokens", "frame", "parts", "lists", "pages", "work")
 
 @dataclass(frozen=True)
 class Place:
-    """One item of the rail. `letter` goes there after `g`; `world` must be present for it to be shown."""
+    """One item of the rail. `letter` goes there after `g`; `world` must be present for it to be shown.
+
+    scope: what one must be allowed to do to see it; "" is everybody.
+    """
 
     key: str
     label: str
@@ -47,26 +50,30 @@ class Place:
     href: str
     letter: str
     world: str = ""
+    scope: str = ""
     group: int = 0
 
 
 PLACES = (
-    Place("now", N_("Now"), "layout-dashboard", "/", "n"),
-    Place("calls", N_("Calls"), "phone", "/calls", "c", world="calls"),
-    Place("charging", N_("Charging"), "battery-charging", "/charging", "r", world="charging"),
-    Place("chats", N_("Chats"), "messages", "/chats", "w", world="chats"),
-    Place("vehicles", N_("Vehicles"), "truck", "/vehicles", "v", world="vehicles"),
-    Place("installations", N_("Installations"), "tool", "/installations", "o", world="vehicles"),
-    Place("devices", N_("Devices"), "device-desktop", "/devices", "i", world="devices"),
-    Place("tickets", N_("Tickets"), "ticket", "/tickets", "t", world="tickets"),
-    Place("connections", N_("Connections"), "plug-connected", "/connections", "x", group=1),
-    Place("events", N_("Events"), "list-details", "/events", "e", group=1),
-    Place("jobs", N_("Jobs"), "subtask", "/jobs", "j", world="jobs", group=1),
-    Place("deliveries", N_("Deliveries"), "send", "/deliveries", "d", group=1),
-    Place("alerts", N_("Alerts"), "bell", "/alerts", "a", group=1),
+    Place("now", N_("Now"), "layout-dashboard", "/", "n", scope="events:read"),
+    Place("calls", N_("Calls"), "phone", "/calls", "c", "calls", scope="calls:read"),
+    Place("charging", N_("Charging"), "battery-charging", "/charging", "r", "charging", scope="events:read"),
+    Place("chats", N_("Chats"), "messages", "/chats", "w", "chats", scope="events:read"),
+    Place("vehicles", N_("Vehicles"), "truck", "/vehicles", "v", "vehicles", scope="vehicles:read"),
+    Place("installations", N_("Installations"), "tool", "/installations", "o", "vehicles",
+          scope="installations:read"),
+    Place("devices", N_("Devices"), "device-desktop", "/devices", "i", "devices", scope="events:read"),
+    Place("tickets", N_("Tickets"), "ticket", "/tickets", "t", "tickets", scope="events:read"),
+    Place("connections", N_("Connections"), "plug-connected", "/connections", "x", group=1,
+          scope="connections:read"),
+    Place("events", N_("Events"), "list-details", "/events", "e", group=1, scope="events:read"),
+    Place("jobs", N_("Jobs"), "subtask", "/jobs", "j", "jobs", group=1, scope="jobs:read"),
+    Place("deliveries", N_("Deliveries"), "send", "/deliveries", "d", group=1,
+          scope="deliveries:read"),
+    Place("alerts", N_("Alerts"), "bell", "/alerts", "a", group=1, scope="alerts:read"),
     Place("settings", N_("Settings"), "settings", "/settings", "s", group=1),
-    Place("demo", N_("Fault panel"), "bug", "/demo", "f", world="demo", group=1),
-)
+    Place("demo", N_("Fault panel"), "bug", "/demo", "f", "demo", group=1, scope="connections:read"),
+)  # fmt: skip
 
 
 class Missing(StrictUndefined):
@@ -256,9 +263,10 @@ def frame_context(request: Request, view: View | None) -> dict[str, Any]:
     if view is None:
         return common
     health = getattr(request.app.state, "health", None)
-    places = nav(getattr(request.app.state, "worlds", ("calls",)), view.path)
+    places = nav(getattr(request.app.state, "worlds", ("calls",)), view.path, _may(request))
     return common | {
         "nav": places,
+        "may": _may(request),
         "bar": bar_of([item["place"].key for item in places], getattr(person, "role", "")),
         "counts": getattr(request.state, "counts", None) or {},
         "health": (health() if callable(health) else health) or "unknown",
@@ -279,16 +287,36 @@ def frame_context(request: Request, view: View | None) -> dict[str, Any]:
     }
 
 
-def nav(worlds: Iterable[str], path: str) -> list[dict[str, Any]]:
-    """Answer the rail's items for these worlds (names, or a mapping by name), the current one marked."""
+def nav(
+    worlds: Iterable[str], path: str, may: Callable[[str], bool] = lambda _: True
+) -> list[dict[str, Any]]:
+    """Answer the rail's items for these worlds (names, or a mapping by name), the current one marked.
+
+    may: says whether one is allowed to see what a scope opens.
+    """
     present = set(worlds)
-    items: list[dict[str, Any]] = []
-    for place in PLACES:
-        if place.world and place.world not in present:
-            continue
-        here = path == place.href or (place.href != "/" and path.startswith(place.href + "/"))
-        items.append({"place": place, "here": here})
-    return items
+    places = [
+        place
+        for place in PLACES
+        if (not place.world or place.world in present) and (not place.scope or may(place.scope))
+    ]
+    return [
+        {
+            "place": place,
+            "here": path == place.href or (place.href != "/" and path.startswith(place.href + "/")),
+        }
+        for place in places
+    ]
+
+
+def home(worlds: Iterable[str], may: Callable[[str], bool]) -> str:
+    """Answer the address of the first screen that one may see."""
+    return next((item["place"].href for item in nav(worlds, "", may)), "/settings/me")
+
+
+def _may(request: Request) -> Callable[[str], bool]:
+    who = getattr(request.state, "who", None)
+    return who.may if who is not None else lambda _: False
 
 
 def url_with(**changes: str | int | None) -> str:

@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from atalaia.desk.people.roles import scopes_of
 from atalaia.web.assets import assets
-from atalaia.web.render import nav
+from atalaia.web.render import home, nav
 from tests.web.gallery import Gallery, running
 
 AXE = next(Path(__file__).parents[1].glob("browser/vendor/axe-core-*/axe.min.js"))
@@ -109,6 +110,17 @@ def test_only_worlds_that_are_there_are_in_the_rail():
     assert "tickets" in [item["place"].key for item in nav({"tickets": 1}, "/")]
     letters = [item["place"].letter for item in nav(["calls", "chats", "jobs", "tickets", "devices"], "/")]
     assert len(letters) == len(set(letters))
+
+
+def test_the_rail_shows_what_one_may_see_and_fills_the_bar_of_a_phone():
+    technician = scopes_of("technician").__contains__
+    items = nav(["vehicles", "jobs", "calls", "demo"], "/installations", technician)
+    assert [item["place"].key for item in items] == ["vehicles", "installations", "settings"]
+    assert all(item["in_bar"] for item in items)
+    assert home(["vehicles", "jobs"], technician) == "/vehicles"
+    assert home(["vehicles", "jobs"], lambda _: True) == "/"
+    usual = [item["place"].key for item in nav(["vehicles", "jobs", "calls"], "/") if item["in_bar"]]
+    assert usual == ["now", "calls", "connections", "events", "deliveries"]
 
 
 async def opened(

@@ -178,8 +178,11 @@ async def test_a_person_whose_access_ends_loses_the_stream(site: Site) -> None:
 async def test_a_stream_needs_topics_and_the_right_to_read(site: Site) -> None:
     async with (await site.api("events:read")).get("/live?topics=") as nothing:
         assert nothing.status == 422
-    async with (await site.api("calls:read")).get("/live?topics=calls") as wrong_scope:
+    calls = await site.api("calls:read")
+    async with calls.get("/live?topics=facts,connections") as wrong_scope:
         assert wrong_scope.status == 403
+    async with calls.get("/live?topics=facts,calls") as own:
+        assert own.status == 200
 
 
 async def test_the_word_of_the_hubs_health_follows_by_itself(site: Site) -> None:

@@ -17,6 +17,7 @@ SESSION_MS = 8 * 3600 * 1000  # fixed, as in the original
 OFFLINE_MS = 180_000
 WORKERS_MAX = 500
 NAME_CHARS = 120
+STEP = 500
 
 
 class Sealer(Protocol):
@@ -139,6 +140,16 @@ def claims_of(tx: Connection, job: str) -> list[Claim]:
     """Answer who got a job, the first one first."""
     query = select(old_claims).where(old_claims.c.job == job).order_by(old_claims.c.token)
     return [Claim(row.token, row.worker, row.address) for row in tx.execute(query)]
+
+
+def workers_of(tx: Connection, jobs: Sequence[str]) -> dict[str, str]:
+    """Answer the worker that got each of these jobs last."""
+    found: dict[str, str] = {}
+    for start in range(0, len(jobs), STEP):
+        query = select(old_claims.c.job, old_claims.c.worker).order_by(old_claims.c.token)
+        rows = tx.execute(query.where(old_claims.c.job.in_(jobs[start : start + STEP])))
+        found.update({row.job: row.worker for row in rows})
+    return found
 
 
 # Values that are handed in, sealed.

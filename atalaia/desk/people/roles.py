@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from atalaia.desk.words import N_
 
-Role = Literal["admin", "agent", "viewer"]
+Role = Literal["admin", "agent", "technician", "viewer"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 # Scope -> what it allows, in plain words for the token form.
@@ -38,8 +38,11 @@ _VIEWER = frozenset(
         "jobs:read", "vehicles:read", "installations:read",
     }
 )  # fmt: skip
+# Whoever installs units, on a phone at the vehicle: those, and what he needs to see for it.
+_TECHNICIAN = frozenset({"vehicles:read", "installations:read", "installations:write"})
 _BY_ROLE: dict[str, frozenset[str]] = {
     "viewer": _VIEWER,
+    "technician": _TECHNICIAN,
     "agent": _VIEWER | {"deliveries:write", "jobs:write", "installations:write"},
     "admin": frozenset(SCOPES),
 }

@@ -231,7 +231,7 @@ async def _write(parts: Parts, work: Callable[[Connection], Done]) -> WholeOut:
     except NotNow as error:
         raise conflict(str(error)) from None
     except WrongParams as error:
-        faults = [Fault(f"body.{one['field']}", "", one["said"]) for one in error.fields]
+        faults = [Fault(f"body.{one['field']}", one.get("kind", ""), one["said"]) for one in error.fields]
         raise Problem(422, "invalid-input", "The input does not fit", str(error), errors=faults) from None
     return _whole(done.seen, parts)
 

@@ -438,7 +438,7 @@ async def _act(request: Request, job: str, work: Callable[[Orders, Connection], 
 
 
 def _wrong(error: WrongParams) -> Problem:
-    faults = [Fault(f"body.params.{one['field']}", "", one["said"]) for one in error.fields]
+    faults = [Fault(f"body.params.{one['field']}", one.get("kind", ""), one["said"]) for one in error.fields]
     return Problem(422, "invalid-input", "The input does not fit", str(error), errors=faults)
 
 

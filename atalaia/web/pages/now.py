@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
 from sqlalchemy import Connection
 
 from atalaia.clock import from_ms, to_ms
@@ -20,6 +21,7 @@ from atalaia.desk.vehicles.plates import plates_of_events
 from atalaia.desk.vehicles.queries import count_outcomes, open_processes
 from atalaia.events.queries import EventFilter, newest
 from atalaia.web import i18n, render
+from atalaia.web.access import who_of
 from atalaia.web.i18n import gettext, ngettext
 from atalaia.web.pages import wall
 from atalaia.web.pages.common import HOUR_MS, Part, dead_by_subscription, look, now_ms, screens, show
@@ -31,7 +33,7 @@ from atalaia.web.parts import Parts, parts_of
 from atalaia.web.said import said
 from atalaia.web.show import duration, number, percent
 
-routes = screens("events:read")
+routes = screens("")  # everybody's first address: who may not see it is led on
 
 FACTS_SHOWN = 12
 _QUIET = (
@@ -52,7 +54,10 @@ class Now:
 
 @routes.get("/")
 async def now(request: Request, part: Part = "") -> Response:
-    """Answer the first screen."""
+    """Answer the first screen, or the first one that this person may see."""
+    if not who_of(request).may("events:read"):
+        worlds = getattr(request.app.state, "worlds", ())
+        return RedirectResponse(render.home(worlds, who_of(request).may), 303)
     view = render.view_of(request)
     moment = now_ms(request)
 

@@ -20,7 +20,12 @@ routes = APIRouter(include_in_schema=False)
 Text = Annotated[str, Form(max_length=1_000)]
 Admin = Annotated[Who, Depends(require("people:admin"))]
 
-ROLE_NAMES = {"admin": N_("Administrator"), "agent": N_("Agent"), "viewer": N_("Viewer")}
+ROLE_NAMES = {
+    "admin": N_("Administrator"),
+    "agent": N_("Agent"),
+    "technician": N_("Technician"),
+    "viewer": N_("Viewer"),
+}
 
 
 @routes.get("/settings/people")

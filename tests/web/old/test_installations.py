@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from sqlalchemy import update
 
+from atalaia.desk.installations import queries
 from atalaia.store.job_tables import jobs
 from tests.connectors.traffilog.portal.bench import EMPTY_PLATE, STOCK_SERIAL
 from tests.store.bases import on_both
@@ -209,3 +210,32 @@ async def test_what_is_no_photo_is_refused(
 ):
     found, told = await upload(old, await old.session(), content, **more)
     assert (found, told["reason"]) == (status, reason)
+
+
+async def test_a_check_that_failed_is_passed_over_with_a_reason(old: Old):
+    technician = await old.session()
+    root = (await begun(old, technician))["job_id"]
+    await ends(old, root, result='{"vehicle_id":"2900166"}')
+    params = {
+        "vehicle_id": "2900166", "client_id": SEEN, "client_name": "M", "chain": {"service": "INSTALL"},
+    }  # fmt: skip
+    check = await put_job(
+        old.site, old.connection, kind="traffilog.vehicle_snapshot", root=root, step="can", state="running",
+        params=params,
+    )  # fmt: skip
+    await ends(old, check, "failed", reason="can_sem_parametros", said="Not a single parameter.")
+    path = f"/api/installations/{root}/approve-can"
+    status, told = await old.ask("POST", path, {}, technician)
+    assert (status, told["reason"]) == (409, "can_sem_parametros")
+    status, told = await old.ask("POST", path, {"override": True, "reason": "A trailer"}, technician)
+    assert (status, told["status"]) == (200, "approved")
+
+    _, told = await old.ask("GET", f"/api/jobs/{check}", None, WORKER)
+    assert told["job"]["status"] == "error"
+    seen = await old.site.parts.store.read(lambda tx: queries.get(tx, root))
+    assert seen is not None
+    [given] = [job for job in seen.chain if job.step == "approval:1:given"]
+    assert given.params["given"] == {"by": "ana", "reason": "A trailer"}
+    await ends(old, given.id, result='{"ok":true,"choice":"approve_anyway"}')
+    _, told = await old.ask("GET", f"/api/jobs/{check}", None, WORKER)
+    assert told["job"]["status"] == "approved"

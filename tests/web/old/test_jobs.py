@@ -43,6 +43,9 @@ async def test_an_old_worker_claims_tells_progress_and_completes(outside: Old, c
     assert (status, told["job"]["status"], told["job"]["result"]) == (
         200, "completed", {"ok": True, "status": "ok"},
     )  # fmt: skip
+    assert told["job"]["workerId"] == "sb-1"
+    _, told = await outside.ask("GET", "/api/jobs", None, WORKER)
+    assert [one["workerId"] for one in told["jobs"]] == ["sb-1"]
 
 
 @BOTH
@@ -159,7 +162,9 @@ async def test_unknown_types_and_wrong_payloads_are_refused_by_name(old: Old):
     assert (await old.ask("POST", "/api/jobs", {}, WORKER))[1]["error"] == "missing_type"
     status, told = await old.ask("POST", "/api/jobs", {"type": "scheme_builder", "payload": {}}, WORKER)
     assert status == 400
-    assert {one["field"] for one in told["fields"]} >= {"vehicle_id", "vehicle_setting_id"}
+    wrong = {one["field"]: (one["kind"], one["said"]) for one in told["fields"]}
+    assert wrong["vehicle_id"] == ("text", "Only digits, 12 at most")
+    assert "vehicle_setting_id" in wrong
     for body in ({}, {"job_type": ""}):
         assert (await old.ask("POST", "/api/jobs/next", body, WORKER))[1]["error"] == "missing_job_type"
     mount = {**SCHEME, "gsensor": {"label_pos": "LEFT", "harness_pos": "FRONT"}}

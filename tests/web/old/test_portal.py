@@ -101,8 +101,10 @@ async def test_the_administrator_reads_the_schemes_of_the_portal_and_changes_cat
     assert (status, told["upserted"], told["new"]) == (200, 1, 1)
     _, told = await old.ask("GET", f"{path}?q=stral", None, ADMIN)
     assert [one["id"] for one in told["items"]] == ["7547"]
+    first = {"vehicle_type_id": 6146, "friendly_name": "Spark GT"}
+    assert (await old.ask("POST", f"{path}/bulk-upsert", {"items": [first]}, ADMIN))[1]["upserted"] == 1
     _, told = await old.ask("GET", "/api/admin/asset-types", None, ADMIN)
-    assert told["count"] == 1
+    assert told["count"] == 2
     setting = {"client_id": SEEN, "vehicle_setting_id": 5433, "profile": "night", "is_default": True}
     path = "/api/admin/catalogs/vehicle-settings"
     assert (await old.ask("POST", f"{path}/bulk-upsert", {"items": [setting]}, ADMIN))[1]["upserted"] == 1

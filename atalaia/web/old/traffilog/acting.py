@@ -9,7 +9,7 @@ from fastapi import Request
 from sqlalchemy import Connection
 
 from atalaia.desk.catalogs.catalogs import CLIENTS, Wanted, list_entries
-from atalaia.desk.old_clients.kept import claims_of
+from atalaia.desk.old_clients.kept import claims_of, workers_of
 from atalaia.errors import AtalaiaError
 from atalaia.jobs import queries
 from atalaia.jobs.external import Outside
@@ -107,7 +107,8 @@ async def shown(parts: Parts, identity: str) -> dict[str, Any]:
 def _shown(tx: Connection, identity: str) -> dict[str, Any]:
     job = must(tx, identity)
     chain = queries.chain(tx, job.root) if job.step.startswith("can") else []
-    return job_out(job, approval_of(job, chain))
+    worker = workers_of(tx, [job.id]).get(job.id, "")
+    return job_out(job, approval_of(job, chain), worker=worker)
 
 
 async def act(request: Request, work: Callable[[Connection, Orders], T]) -> T:

@@ -80,13 +80,13 @@ def _by(body: Body, caller: str) -> str:
 
 
 def _model(row: Body, n: int) -> Model:
-    identity = word(row, "id", "asset_type", "assetType", most=12)
+    identity = word(row, "id", "asset_type", "assetType", "vehicle_type_id", "vehicleTypeId", most=12)
     if not identity.isdigit():
         raise OldRefusal(400, "missing_fields", fields=[{"field": f"items.{n}.id", "said": "Digits only."}])
     return Model(
         identity,
         word(row, "manufacturer", "manufacturer_descr", most=120),
-        word(row, "model", most=160),
+        word(row, "model", "friendly_name", "friendlyName", most=160),
         word(row, "sub_model", "subModel", most=160),
         word(row, "client_id", "clientId", most=12),
     )

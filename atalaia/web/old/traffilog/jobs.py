@@ -8,7 +8,7 @@ from fastapi import Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
-from atalaia.desk.old_clients.kept import Claim, get_value, note_claim
+from atalaia.desk.old_clients.kept import Claim, get_value, note_claim, workers_of
 from atalaia.errors import AtalaiaError
 from atalaia.jobs import queries
 from atalaia.jobs.external import OldToken
@@ -69,10 +69,14 @@ async def listed(
 ) -> JSONResponse:  # fmt: skip
     """List the latest jobs that old clients know, at most 500."""
     parts = parts_of(request)
-    found = await parts.store.read(
-        lambda tx: queries.list_jobs(tx, JobFilter(kinds=known_kinds()), limit=LISTED)
-    )
-    jobs = [one for one in map(job_out, found) if status in ("", one["status"]) and type in ("", one["type"])]
+
+    def read(tx: Connection) -> list[Body]:
+        found = queries.list_jobs(tx, JobFilter(kinds=known_kinds()), limit=LISTED)
+        workers = workers_of(tx, [one.id for one in found])
+        return [job_out(one, worker=workers.get(one.id, "")) for one in found]
+
+    told = await parts.store.read(read)
+    jobs = [one for one in told if status in ("", one["status"]) and type in ("", one["type"])]
     jobs = parts.redactor.value(jobs[:limit])
     return JSONResponse({"ok": True, "count": len(jobs), "jobs": jobs})
 

@@ -149,11 +149,13 @@ def payload_of(job: Job) -> dict[str, Any]:
 def status_of(job: Job, approval: Job | None = None) -> str:
     """Answer a job's status. approval: the job that waits for a person's word about this CAN check."""
     status = STATUSES[job.state]
-    if approval is None or status != "completed":
+    if approval is None or status not in ("completed", "error"):
         return status
     if approval.state == "done":
         chosen = mapping(approval.result).get("choice")
-        return "approved" if chosen in APPROVED else "completed"
+        return "approved" if chosen in APPROVED else status
+    if status == "error":
+        return status
     return "error" if approval.state in ("failed", "expired", "cancelled") else "waiting_approval"
 
 
@@ -177,14 +179,17 @@ def result_of(job: Job, approval: Job | None = None) -> dict[str, Any] | None:
     return {"ok": True, **found}
 
 
-def job_out(job: Job, approval: Job | None = None) -> dict[str, Any]:
-    """Answer a job in a shape that serves both generations. Times are RFC 3339."""
+def job_out(job: Job, approval: Job | None = None, *, worker: str = "") -> dict[str, Any]:
+    """Answer a job in a shape that serves both generations. Times are RFC 3339.
+
+    worker: the one outside that got it last, for jobs that nobody holds any more.
+    """
     told: dict[str, Any] = {
         "id": job.id,
         "type": type_of(job.kind),
         "status": status_of(job, approval),
         "payload": payload_of(job),
-        "workerId": job.executor,
+        "workerId": job.executor or worker or None,
         "createdAt": rfc3339(job.created_ms),
         "updatedAt": rfc3339(job.changed_ms),
         "progressPercent": 100 if job.state == "done" else job.percent or 0,
@@ -197,8 +202,9 @@ def job_out(job: Job, approval: Job | None = None) -> dict[str, Any]:
 
 
 def approval_of(job: Job, chain: list[Job]) -> Job | None:
-    """Answer the job that asks for a person's word about this CAN check, if it is one of an installation."""
+    """Answer the job that asks for a person's word about this CAN check, or that passed over its failing."""
     if job.kind != f"{CONNECTOR}.vehicle_snapshot" or not job.step:
         return None
-    asking = "approval" + job.step.removeprefix("can")
-    return next((one for one in chain if one.step == asking), None)
+    nth = job.step.removeprefix("can")
+    asking = (f"approval{nth}", f"approval{nth or ':1'}:given")
+    return next((one for one in chain if one.step in asking), None)
