@@ -137,12 +137,12 @@ class Context:
         answer = entry.result
         return Decision(answer["choice"], answer["by"], answer["data"]) if answer else None
 
-    def section(self, name: str) -> AbstractAsyncContextManager[None]:
-        return self._section(name)
+    def section(self, name: str, *, shared: bool = False) -> AbstractAsyncContextManager[None]:
+        return self._section(name if shared else f"{self.connection}:{name}")
 
     @asynccontextmanager
     async def _section(self, name: str) -> AsyncGenerator[None]:
-        async with hold(self.house.store, self.ambient, f"{self.connection}:{name}") as lease:
+        async with hold(self.house.store, self.ambient, name) as lease:
             self.sections.append(lease)
             try:
                 yield

@@ -163,8 +163,11 @@ class JobContext(Protocol):
         """Wait for a person to choose; None when nobody did in time. question: a message id (English)."""
         ...
 
-    def section(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Hold a lock of this connection over all workers, e.g. `client:310042`; use it inside a step."""
+    def section(self, name: str, *, shared: bool = False) -> AbstractAsyncContextManager[None]:
+        """Hold a lock of this connection over all workers, e.g. `client:310042`; use it inside a step.
+
+        shared: the name is the whole house's, for what several connections use.
+        """
         ...
 
     async def lock(self, *names: str) -> None:

@@ -358,6 +358,8 @@ _OURS: tuple[str, ...] = (
     N_("Only digits, {} at most"),
     N_("It has another form"),
     N_("There is no such field: leave it out"),
+    N_("{} Until it is parked, the unit {} is on no record. Run it again: it goes on from here."),
+    N_("{} Until the new unit is saved, the vehicle {} carries none. Run it again: it goes on from here."),
     N_("Records do not get to the export “{}”."),
     N_("Look at what it says there; nothing is lost, and it is tried again every half hour."),
     N_("Its destination is not set up any more."),
@@ -416,17 +418,21 @@ def said(text: str) -> str:
 @lru_cache(maxsize=2_000)
 def _said(text: str, language: str) -> str:
     exact = gettext(text)
-    if exact != text:
-        return exact
+    return exact if exact != text else _formed(text)
+
+
+def _formed(text: str) -> str:
     for pattern, form in _patterns():
         if found := pattern.fullmatch(text):
-            return gettext(form).format(*(_inner(group, language) for group in found.groups()))
+            return gettext(form).format(*(_inner(group) for group in found.groups()))
     return text
 
 
-def _inner(text: str, language: str) -> str:
-    """Answer what stands in a place: a sentence or a form of its own, or a name that stays as it is."""
-    return _said(text, language) if text in FORMS or text.endswith(".") else text
+def _inner(text: str) -> str:
+    """Answer what stands in a place: a form or a whole sentence of its own, or a name that stays as it is."""
+    if text in FORMS:
+        return gettext(text)
+    return _formed(text) if text.endswith(".") else text
 
 
 @lru_cache

@@ -7,6 +7,7 @@ correct answer without rows, which only a fresh session can tell from "not there
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -33,7 +34,6 @@ from atalaia.jobs.model import Direction, JobContext, JobFailed
 from atalaia.redact import MASK
 
 SURFACE = "portal"
-SECTION = "account"  # of the connection; held by whoever uses the account, job or screen
 SHOWN_CHARS = 6000  # of an answer on the job's page; an activation form has 90,000
 EVICTIONS_KEPT = 50
 FRESH_S = 60.0
@@ -85,16 +85,19 @@ class Account:
 
 
 # Cookies live in memory only, and with the process: a worker that starts logs in.
-_ACCOUNTS: dict[str, Account] = {}
+_ACCOUNTS: dict[tuple[str, str], Account] = {}
 
 
-def account_of(connection: str, settings: TraffilogSettings) -> Account:
-    """Answer what this process knows of a connection's account; other settings are another account."""
+def account_of(settings: TraffilogSettings) -> Account:
+    """Answer what this process knows of an account, whichever connections use it."""
     owner = (settings.portal_url, settings.portal_login)
-    known = _ACCOUNTS.get(connection)
-    if known is None or known.owner != owner:
-        known = _ACCOUNTS[connection] = Account(owner)
-    return known
+    return _ACCOUNTS.setdefault(owner, Account(owner))
+
+
+def section_of(settings: TraffilogSettings) -> str:
+    """Answer the lock of an account, held by whoever uses it: jobs and screens, of any connection."""
+    owner = f"{settings.portal_url}\n{settings.portal_login}"
+    return f"portal:{hashlib.sha256(owner.encode()).hexdigest()[:24]}"
 
 
 @asynccontextmanager
@@ -110,8 +113,8 @@ async def portal_of(ctx: JobContext) -> AsyncGenerator[Portal]:
     def record(direction: Direction, text: str) -> None:
         ctx.frame(direction, SURFACE, text)
 
-    async with ctx.section(SECTION):
-        account = account_of(ctx.connection, settings)
+    async with ctx.section(section_of(settings), shared=True):
+        account = account_of(settings)
         before = account.evictions[-1:]
         async with Portal(settings, account, ctx.ambient, record) as portal:
             try:

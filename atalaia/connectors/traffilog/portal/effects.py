@@ -8,7 +8,8 @@ retry sends again what was not. A write in doubt is looked for in the same way, 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from atalaia.jobs.model import (
 T = TypeVar("T")
 
 TOOK_IT = "The portal took it, but"
+GOES_ON = "Run it again: it goes on from here."
 GUARD_PAUSES_S = (2.0, 5.0, 10.0)
 SETTLED_S = 2.0  # a request that was cut off may still be at work when we come to look
 CHECK_TRIES, CHECK_PAUSE_S = 3, 1.5
@@ -72,6 +74,19 @@ def traced(comment: str, trace: str) -> str:
     """Answer a comment with the run's trace at its end, once; people see it in the portal, too."""
     tag = f"#rid={trace}"
     return comment if comment.endswith(tag) else f"{comment} {tag}".strip()
+
+
+@contextmanager
+def half_way(stands: str) -> Generator[None]:
+    """Say with a failure of what follows how things stand upstream, and that a retry goes on from there.
+
+    stands: a sentence. Known of the failure: `half_way` is true.
+    """
+    try:
+        yield
+    except JobFailed as error:
+        said = f"{error} {stands} {GOES_ON}"
+        raise JobFailed(error.reason, said, **{**error.known, "half_way": True}) from error
 
 
 async def run(ctx: JobContext, name: str, work: Callable[[Effect], Awaitable[T]], *, reasons: Reasons,

@@ -39,10 +39,11 @@ async def run_swap(ctx: JobContext, params: Swap) -> Mapping[str, Any]:
     if old and not same_serial(old, params.serial_new):
         await ctx.progress(40, "Taking the old unit off")
         await _take_off(ctx, vehicle, old, params)
-    row = await reading.baseline(ctx, vehicle.id, missing="mws_swap_error", name="baseline_after")
-    await ctx.progress(60, "Saving the new unit")
-    merged = {**before, **{name: value for name, value in row.items() if value}}
-    await effects.save(ctx, "save", _wanted(vehicle, before, params), merged, reasons=SAVING)
+    with effects.half_way(f"Until the new unit is saved, the vehicle {vehicle.plate} carries none."):
+        row = await reading.baseline(ctx, vehicle.id, missing="mws_swap_error", name="baseline_after")
+        await ctx.progress(60, "Saving the new unit")
+        merged = {**before, **{name: value for name, value in row.items() if value}}
+        await effects.save(ctx, "save", _wanted(vehicle, before, params), merged, reasons=SAVING)
     result = {
         "ok": True, "flow": "maint_with_swap", "service": "MAINT_WITH_SWAP", "vehicle_id": vehicle.id,
         "plate": vehicle.plate, "serial_old": old, "serial_new": params.serial_new, "dial": params.serial_new,

@@ -55,11 +55,12 @@ async def run(ctx: JobContext, params: Uninstall) -> Mapping[str, Any]:
         "ok": True, "flow": "uninstall", "plate": params.plate, "vehicle_id": vehicle.id,
         "serial_old": serial, "client_id": vehicle.client_id, "warnings": list(found.warnings),
     }  # fmt: skip
-    parked = await _is_parked(ctx, serial) if serial else ""
-    if not serial or not vehicle.client_id or parked:
-        stock: dict[str, Any] = {"cmdt_skip": True, "new_vehicle_id": parked, "order_id": ""}
-    else:
-        stock = await _park(ctx, vehicle, unit, params)
+    with effects.half_way(f"Until it is parked, the unit {serial} is on no record."):
+        parked = await _is_parked(ctx, serial) if serial else ""
+        if not serial or not vehicle.client_id or parked:
+            stock: dict[str, Any] = {"cmdt_skip": True, "new_vehicle_id": parked, "order_id": ""}
+        else:
+            stock = await _park(ctx, vehicle, unit, params)
     return await chain.go_on(ctx, params.chain, vehicle, {**result, **stock}, comment=params.comment)
 
 

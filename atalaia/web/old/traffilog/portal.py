@@ -11,7 +11,7 @@ from fastapi import Request
 from atalaia.clock import within
 from atalaia.connections.registry import Configured
 from atalaia.connectors.traffilog.portal import people
-from atalaia.connectors.traffilog.portal.client import SECTION, Portal, account_of
+from atalaia.connectors.traffilog.portal.client import Portal, account_of, section_of
 from atalaia.connectors.traffilog.portal.people import Client
 from atalaia.connectors.traffilog.settings import TraffilogSettings
 from atalaia.errors import StoreUnavailable, UpstreamError
@@ -46,8 +46,8 @@ async def ask_portal(parts: Parts, connection: Configured, work: Callable[[Porta
 
     async def use() -> T:
         async with (
-            hold(parts.store, parts.ambient, f"{connection.id}:{SECTION}"),
-            Portal(settings, account_of(connection.id, settings), parts.ambient) as portal,
+            hold(parts.store, parts.ambient, section_of(settings)),
+            Portal(settings, account_of(settings), parts.ambient) as portal,
         ):
             return await work(portal)
 

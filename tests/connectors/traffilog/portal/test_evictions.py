@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from atalaia.clock import HeldClock
+from atalaia.clock import HeldClock, to_ms
 from atalaia.connectors.traffilog.portal import client
+from atalaia.jobs.rows import Job
+from atalaia.jobs.submit import Order
 from atalaia.store.tables import events
 from tests.connectors.traffilog.folding import CONNECTION as FLEET
 from tests.connectors.traffilog.folding import Fold, told_again
@@ -21,6 +23,7 @@ from tests.connectors.traffilog.portal.bench import (
     benched,
     install_of,
 )
+from tests.jobs.yard import CONNECTION
 from tests.simulators.traffilog_ground import PORTAL_USER
 from tests.store.bases import Base, on_both
 
@@ -159,3 +162,21 @@ async def test_an_account_that_is_said_to_be_shared_raises_no_alert(sqlite: Base
 
         assert await alarms(bench) == []
         assert len(await told_again(store, "traffilog.portal_evicted")) == 1
+
+
+@on_both("bench")
+async def test_connections_that_have_one_account_share_its_session(bench: Bench):
+    now = to_ms(bench.clock.now())
+    await bench.store.write(
+        lambda tx: bench.registry.create(tx, "c2", "traffilog", "Another", bench.settings, now)
+    )
+
+    async def ask(connection: str, plate: str) -> Job:
+        order = Order("traffilog.vehicle_resolve", connection, {"plate": plate}, "ana")
+        return await bench.store.write(lambda tx: bench.orders.submit(tx, order))
+
+    jobs = [await ask(one, plate) for plate in (USED_PLATE, "TST2N33") for one in (CONNECTION, "c2")]
+    for job in jobs:
+        await bench.ends(job)
+
+    assert (bench.sim.portal.logins[PORTAL_USER], bench.sim.portal.evictions) == (1, 0)

@@ -50,6 +50,8 @@ async def test_a_swap_whose_save_failed_goes_on_where_it_was(bench: Bench):
     await bench.fault("portal-link-failed", vehicle_id=USED)
     failed = await bench.run("maint_with_swap", "failed", plate=USED_PLATE, serial_new=STOCK_SERIAL)
     assert failed.reason == "mws_save_action_error"
+    assert f"the vehicle {USED_PLATE} carries none" in failed.said
+    assert failed.result["half_way"] is True
 
     await bench.retry(failed)
     await bench.ends(failed)

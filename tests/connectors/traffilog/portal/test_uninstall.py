@@ -64,6 +64,7 @@ async def test_a_retry_goes_on_from_the_step_that_failed(bench: Bench, action: s
     await bench.fault("portal-action-error", action=action)
     failed = await uninstalled(bench, "failed")
     assert failed.reason == reason
+    assert ("is on no record. Run it again" in failed.said) is (action != TAKE_OFF)
 
     await bench.retry(failed)
     done = await bench.ends(failed)
