@@ -130,6 +130,29 @@ async def test_a_form_is_there_again_after_the_phone_has_slept(visitor: Visitor)
     await expect(page.locator("#f-plate")).to_have_value("")
 
 
+async def test_an_import_shows_what_it_would_change_before_it_does(visitor: Visitor):
+    lines = (
+        "CLIENT_ID;CLIENT_DESCR;VEHICLE_SETTING_ID\n310273;Jequitibá Cargas;5536\n310999;Nova;5600\n;X;1\n"
+    )
+    page = await visitor.open("/catalogs/clients")
+    file = {"name": "clientes.csv", "mimeType": "text/csv", "buffer": lines.encode()}
+    await page.set_input_files("#catalog-files", file)  # type: ignore[arg-type]
+    seen = page.locator("#import-preview")
+    await expect(seen).to_contain_text("Jequitibá Transportes")
+    await expect(seen).to_contain_text("Jequitibá Cargas")
+    await expect(seen).to_contain_text("linha 4, CLIENT_ID")
+    await expect(page.locator("#entries")).not_to_contain_text("Jequitibá Cargas")
+    assert await violations(page) == []
+
+    await seen.get_by_role("button", name="Importar").click()
+
+    await expect(page.locator("#entries")).to_contain_text("Jequitibá Cargas")
+    await expect(page.locator(".catalog-changes")).to_contain_text("Jequitibá Transportes → Jequitibá Cargas")
+    await page.get_by_role("button", name="Desfazer tudo").first.click()
+    await page.locator("dialog[open]").get_by_role("button", name="Desfazer tudo").click()
+    await expect(page.locator("#entries")).to_contain_text("Jequitibá Transportes")
+
+
 async def test_the_bar_of_a_phone_leads_everywhere(visitor: Visitor):
     page = await visitor.open("/vehicles", width=390)
     bar = page.get_by_role("navigation", name="Principal")

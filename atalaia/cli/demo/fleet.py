@@ -12,6 +12,11 @@ from simulators.traffilog import World as Fleet
 
 MINUTE_MS = 60_000
 EVERY_MIN, HOURS = 30, 24
+# Of the unit itself, as its registry names them.
+MODULES = (
+    "GPS/other", "BLACKBOX/BLACKBOX_MODULE", "COLLISION/COLLISION", "GSENSOR/GSENSOR_3D_WITH_FIFO",
+    "KEYPAD/KEYPAD_RAMZOR", "MODEM/MODEM_QUECTEL_BG600L_MODULE", "POWER_SYSTEM/BATTERY_CHARGER",
+)  # fmt: skip
 FIRST_PROCESS = 10_421_800
 
 
@@ -32,10 +37,16 @@ def _snapshot(vehicle: Vehicle, unit: Unit, client: str, at_ms: int, ago: int, p
     wave = math.sin((ago + 17 * place) / 90)
     speed = max(0, round(55 * wave)) if unit.online else 0
     values: dict[str, tuple[str, Any, str]] = {
-        "00002712": ("Sys Param Battery", round(27.1 + 0.6 * wave, 2), "V"),
+        "00002710": ("Sys Param Ignition", int(speed > 0), ""),
+        "00002712": ("Sys Param Battery Voltage", round(27.1 + 0.6 * wave, 2), "V"),
         "00002713": ("Sys Param Speed", speed, "km/h"),
-        "00002715": ("Sys Param RPM", 620 + 18 * speed, "rpm"),
+        "00002714": ("Sys Param Vehicle Distance", round(unit.mileage_km - ago / 3, 1), "km"),
+        "00002715": ("Sys Param RPM", 620 + 18 * speed, "RPM"),
         "00002717": ("Sys Param Fuel Level", round(30 + (ago % 700) / 12, 1), "%"),
+        "00002718": ("Sys Param Fuel Rate", round(1.2 + speed / 6, 2), "L/h"),
+        "00002719": ("Sys Param Total Fuel Used", 65_565 - ago // 5, "L"),
+        "0000271F": ("Sys Param Coolant Temp", 70 + speed // 3, "°C"),
+        "00002723": ("Sys Param Oil Pressure", round(1.9 + speed / 40, 2), "bar"),
     }
     parameters = {
         one: {
@@ -51,8 +62,8 @@ def _snapshot(vehicle: Vehicle, unit: Unit, client: str, at_ms: int, ago: int, p
         "mileage": f"{unit.mileage_km - ago / 3:.2f}", "configuration_key_db": vehicle.key_db,
         "configuration_key_unit": unit.key,
     }  # fmt: skip
-    buses = zip(("CAN/CAN0", "CAN/CAN1", "J1708"), unit.buses, strict=True)
-    modules = {name: _module(name, at_ms, ok=ok) for name, ok in (*buses, ("GPS/GPS", True))}
+    buses = zip(("CAN/CAN0", "CAN/CAN1", "J1708/J1708"), unit.buses, strict=True)
+    modules = {name: _module(name, at_ms, ok=ok) for name, ok in (*buses, *((one, True) for one in MODULES))}
     told: dict[str, Any] = {
         "vehicle_id": vehicle.id, "client_id": vehicle.client_id, "plate": vehicle.plate, "header": header,
         "parameters": parameters, "ages": {"header": at_ms, "modules": at_ms}, "modules": modules,

@@ -202,6 +202,29 @@ class Catalogs:
         return batch
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What putting would do. changed: the entry as it is, {"name", "client", "value"}, and its item."""
+
+    new: list[Item] = field(default_factory=list[Item])
+    changed: list[tuple[dict[str, Any], Item]] = field(default_factory=list[tuple[dict[str, Any], Item]])
+    same: int = 0
+
+
+def preview(tx: Connection, catalog: str, items: Sequence[Item]) -> Preview:
+    """Answer what `Catalogs.put` would do with these items; nothing is written."""
+    wanted = {item.key[:200]: item for item in items}
+    known = _entries(tx, catalog, list(wanted))
+    new = [item for key, item in wanted.items() if key not in known]
+    changed = [
+        (before, item)
+        for key, item in wanted.items()
+        if key in known
+        and (before := _whole(known[key])) != _shape(item.name[:300], item.client[:40], item.value)
+    ]
+    return Preview(new, changed, len(wanted) - len(new) - len(changed))
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which entries. Empty fields do not restrict. words: part of key or name."""

@@ -141,7 +141,8 @@ def _seen(event: Event, data: Mapping[str, Any], before: Mapping[str, Any]) -> d
     missing: Any = data.get("missing")
     told = {"missing": orjson.dumps(missing).decode()} if isinstance(missing, list) else {}
     return told | {
-        "values_count": int(number(data.get("known")) or before["values_count"]),
+        # A session that began anew knows fewer than are kept; what is kept is never forgotten.
+        "values_count": max(int(number(data.get("known")) or 0), before["values_count"]),
         "values_ms": max([*times, before["values_ms"] or 0]) or None,
         "changed_seq": event.seq,
     }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, select, tuple_
 
+from atalaia.desk.vehicles.reading import mapping
 from atalaia.events.model import Event
 from atalaia.jobs.queries import Job
 from atalaia.store.installation_tables import installations
@@ -61,7 +62,5 @@ def _vehicle(event: Event) -> str:
         data: Any = orjson.loads(event.body)
     except orjson.JSONDecodeError:
         return ""
-    whole = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    inner: Any = whole.get("params") if thing == "job" else whole
-    told = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
-    return str(told.get("vehicle_id") or "")
+    told = mapping(data)
+    return str((mapping(told.get("params")) if thing == "job" else told).get("vehicle_id") or "")

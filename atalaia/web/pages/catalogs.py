@@ -21,6 +21,7 @@ from atalaia.desk.catalogs.catalogs import (
     ChangedMeanwhile,
     Counts,
     Entry,
+    Item,
     NoSuchEntry,
     Wanted,
 )
@@ -29,6 +30,7 @@ from atalaia.jobs.submit import WrongParams
 from atalaia.web import i18n, render
 from atalaia.web.access import Who, require
 from atalaia.web.i18n import N_
+from atalaia.web.pages.catalog_import import FIELD_NAMES, PROBLEMS_SHOWN, differences, problem_words
 from atalaia.web.pages.catalog_sync import last_sync
 from atalaia.web.pages.common import PageCursor, Part, Words, done, look, position, screens, show
 from atalaia.web.pages.installs import catalog_name
@@ -42,14 +44,6 @@ Text = Annotated[str, Query(max_length=200)]
 ROWS = 100
 CHANGES = 30
 
-FIELD_NAMES = {
-    "id": N_("Number"), "name": N_("Name"), "client_id": N_("Client number"), "scheme_id": N_("Scheme"),
-    "source": N_("Source"), "profile": N_("Profile"), "default": N_("Default"), "model": N_("Model"),
-    "manufacturer": N_("Maker"), "sub_model": N_("Sub-model"), "nick": N_("Name"), "label": N_("Label"),
-    "harness": N_("Harness"), "command": N_("Command"), "side": N_("Side"), "word": N_("Word"),
-    "sendable": N_("May be sent"), "why": N_("Why not"), "updated": N_("Updated"),
-    "client_name": N_("Client name"),
-}  # fmt: skip
 SOURCE_NAMES = {
     "active": N_("Active scheme of the client (first choice)"), "selection": N_("Selection"),
     "settings": N_("Settings per profile"), "text": N_("Text file"), "clients": N_("Client's default"),
@@ -185,12 +179,13 @@ async def _draw(
         sides = [(one, one) for one in SIDES]
         sources = [(one, i18n.gettext(SOURCE_NAMES[one])) for one in importing.SOURCES]
         title = catalog_name(catalog)
+        told_problems = [problem_words(one) for one in shown.problems[:PROBLEMS_SHOWN]]
     values: dict[str, Any] = {**(opened.value if opened else {}), **(given or {})}
     return show(
         request, "catalogs/catalog.html", part, catalog=catalog, title=title, tabs=tabs, shown=shown, q=q,
         first=after is None, opened=opened, editing=bool(key), values=values, errors=errors or {}, said_=said,
         fields=importing.FIELDS[catalog], field_names=FIELD_NAMES, sources=sources, sides=sides,
-        told=told_of,
+        told=told_of, told_problems=told_problems, differs=differs,
     )  # fmt: skip
 
 
@@ -201,6 +196,14 @@ def told_of(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
         for name, one in value.items()
         if name not in UNTOLD and one not in ("", None, False)
     ]
+
+
+def differs(change: Change) -> list[tuple[str, str, str]]:
+    """Answer what a change did to an entry, field by field; in the language of the view being drawn."""
+    if not change.before or not change.after:
+        return []
+    after = change.after
+    return differences(change.before, Item(change.key, str(after.get("name")), after.get("value") or {}))
 
 
 def _check(catalog: str) -> None:

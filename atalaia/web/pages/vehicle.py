@@ -13,15 +13,16 @@ from sqlalchemy import Connection
 from atalaia.connections.queries import names as connection_names
 from atalaia.desk.installations.queries import verified_of_vehicle
 from atalaia.desk.vehicles import queries
-from atalaia.desk.vehicles.queries import Change, Module, Process, SnapshotLine, Value, Vehicle
+from atalaia.desk.vehicles.plates import Plates, plates_of
+from atalaia.desk.vehicles.queries import Module, Process, SnapshotLine, Value, Vehicle
 from atalaia.jobs.queries import Job, newest_by_param
 from atalaia.web import i18n, render
 from atalaia.web.api.jobs import kinds_of
 from atalaia.web.api.vehicles import VehicleId
-from atalaia.web.i18n import gettext
 from atalaia.web.pages.common import DAY_MS, PageCursor, Part, look, now_ms, position, screens, show
 from atalaia.web.pages.installs import Verified, verified_of
 from atalaia.web.pages.jobs import helpers as job_helpers
+from atalaia.web.pages.vehicle_words import Changes, change_words, header_pairs, parted_changes
 from atalaia.web.pages.vehicles import helpers
 from atalaia.web.pages.work import kind_title
 from atalaia.web.parts import Parts, parts_of
@@ -59,7 +60,8 @@ class Act:
 
 @dataclass
 class Shown:
-    """What the page shows; each view fills in its own parts."""
+    """What the page shows; each view fills in its own parts. known, raw: values that are decoded, and those
+    that nobody can read yet."""
 
     vehicle: Vehicle
     connection: str
@@ -67,17 +69,20 @@ class Shown:
     processes: list[Process] = field(default_factory=list[Process])
     modules: list[Module] = field(default_factory=list[Module])
     values: list[Value] = field(default_factory=list[Value])
+    known: list[Value] = field(default_factory=list[Value])
+    raw: list[Value] = field(default_factory=list[Value])
     sparks: dict[str, list[float | None]] = field(default_factory=dict[str, list[float | None]])
     plot: dict[str, Any] | None = None
     plotted: Value | None = None
     snapshots: list[SnapshotLine] = field(default_factory=list[SnapshotLine])
     following: str | None = None
-    changes: list[Change] | None = None
+    changes: Changes | None = None
     compared: tuple[int, int] = (0, 0)
     jobs: list[Job] = field(default_factory=list[Job])
     acts: list[Act] = field(default_factory=list[Act])
     names: dict[str, str] = field(default_factory=dict[str, str])
     verified: Verified | None = None
+    plates: Plates = field(default_factory=dict[tuple[str, str], str])
 
 
 @routes.get("/vehicles/{vehicle}")
@@ -113,9 +118,10 @@ async def vehicle_page(
     template = "vehicles/vehicle.html" if part == "truth" else f"vehicles/{chosen}.html"
     return show(
         request, template, part, shown=shown, one=shown.vehicle, asked=asked, range=ranged,
-        h=helpers(moment, parts, shown.running), jobs=job_helpers(parts, shown.names), first=not cursor,
+        h=helpers(moment, parts, shown.running, shown.plates),
+        jobs=job_helpers(parts, shown.names, shown.plates), first=not cursor,
         where=_where(shown.vehicle), mask=parts.redactor.value,
-        header_pairs=header_pairs,
+        header_pairs=header_pairs, change_words=change_words,
     )  # fmt: skip
 
 
@@ -140,6 +146,7 @@ def _read_frame(tx: Connection, parts: Parts, one: Vehicle) -> Shown:
         acts=_acts(parts, one, configured.connector if configured else ""),
         names=names,
         verified=verified_of(verified_of_vehicle(tx, one.connection, one.vehicle)),
+        plates=plates_of(tx, [(one.connection, one.vehicle)]),
     )
 
 
@@ -177,11 +184,14 @@ def _read_parameters(
         if (every or one.preferred) and (not words or words in f"{one.name} {one.parameter}".lower())
     ]
     lines = queries.value_lines(tx, shown.vehicle, from_ms=ranged.from_ms)
-    shown.sparks = {
+    shown.known = [one for one in shown.values if one.value]
+    shown.raw = [one for one in shown.values if not one.value]
+    drawn = {
         one.parameter: spark_of(lines[one.parameter], ranged.from_ms, ranged.to_ms)
         for one in shown.values
         if len(lines.get(one.parameter, ())) > 1
     }
+    shown.sparks = {name: line for name, line in drawn.items() if sum(one is not None for one in line) > 1}
     shown.plotted = next((one for one in values if one.parameter == parameter), None)
     if shown.plotted is not None:
         shown.plot = plot_of(shown.plotted, lines.get(parameter, []))
@@ -220,31 +230,4 @@ def _read_snapshots(tx: Connection, shown: Shown, before: int, after: int, curso
         old, new = queries.get_snapshot(tx, one, before), queries.get_snapshot(tx, one, after)
         if old is not None and new is not None:
             shown.compared = (before, after)
-            shown.changes = queries.changes_between(old, new)
-
-
-# Header fields in words; the rest of a header is shown raw.
-def header_pairs(header: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Answer the fields of a header that people ask for, in the order in which they do."""
-    words = {
-        "unit_type": gettext("Unit"),
-        "unit_version": gettext("Firmware"),
-        "ignition": gettext("Ignition"),
-        "driver_code": gettext("Driver"),
-        "mileage": gettext("Mileage"),
-        "speed": gettext("Speed"),
-        "engine_hours": gettext("Engine hours"),
-        "fuel_used": gettext("Fuel used"),
-        "vcl_manufacturer": gettext("Manufacturer"),
-        "vcl_model": gettext("Model"),
-    }
-    units = {"mileage": "km", "speed": "km/h", "engine_hours": "h", "fuel_used": "l"}
-    ignition = {"1": gettext("on"), "0": gettext("off"), "True": gettext("on"), "False": gettext("off")}
-    found: list[tuple[str, str]] = []
-    for name, word in words.items():
-        value = str(header.get(name) if header.get(name) is not None else "").strip()
-        if name == "ignition":
-            value = ignition.get(value, value)
-        if value:
-            found.append((word, f"{value}\u00a0{units[name]}" if name in units else value))
-    return found
+            shown.changes = parted_changes(queries.changes_between(old, new))

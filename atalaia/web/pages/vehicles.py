@@ -12,10 +12,12 @@ from sqlalchemy import Connection
 
 from atalaia.connections.queries import ConnectionSeen, list_connections
 from atalaia.desk.vehicles import queries
+from atalaia.desk.vehicles.plates import Plates, plates_of
 from atalaia.desk.vehicles.queries import Module, Process, Vehicle, VehicleFilter
 from atalaia.web import render
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.common import PageCursor, Part, look, now_ms, position, screens, show
+from atalaia.web.pages.vehicle_words import measured
 from atalaia.web.pages.work import outcome_sign, quantity_word
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.said import said
@@ -47,6 +49,7 @@ class Board:
     clients: list[tuple[str, str, int]]
     counts: dict[str, int]
     known: dict[tuple[str, str], Vehicle]
+    plates: Plates
     connections: list[ConnectionSeen] = field(default_factory=list[ConnectionSeen])
 
 
@@ -66,7 +69,7 @@ async def board_page(
     asked = {"q": q, "client": client, "state": state}
     return show(
         request, "vehicles/board.html", part, remember="vehicles", board=board, asked=asked,
-        first=after is None, h=helpers(moment, parts, board.running),
+        first=after is None, h=helpers(moment, parts, board.running, board.plates),
     )  # fmt: skip
 
 
@@ -92,6 +95,7 @@ def read_board(
         clients=queries.clients_of_vehicles(tx),
         counts=queries.count_vehicles(tx),
         known=known,
+        plates=plates_of(tx, [*places, *((one.connection, one.vehicle) for one in vehicles)]),
         connections=[one for one in list_connections(tx) if one.connector in worlds],
     )
 
@@ -170,7 +174,9 @@ def process_title(one: Process) -> str:
     return gettext(KINDS[one.kind]) if one.kind in KINDS else one.kind.replace("_", " ") or gettext("Process")
 
 
-def helpers(moment: int, parts: Parts, running: Iterable[Process]) -> dict[str, Any]:
+def helpers(
+    moment: int, parts: Parts, running: Iterable[Process], plates: Plates | None = None
+) -> dict[str, Any]:
     """Answer what the templates of vehicles need. running: the processes that run in them."""
     signs = signs_of(running)
 
@@ -186,6 +192,9 @@ def helpers(moment: int, parts: Parts, running: Iterable[Process]) -> dict[str, 
     def looks(one: Process) -> str:
         return process_sign(one, moment)
 
+    def plate(one: Vehicle | Process) -> str:
+        return (plates or {}).get((one.connection, one.vehicle)) or getattr(one, "plate", "")
+
     def told(text: str) -> str:
         return said(parts.redactor.text(text))
 
@@ -198,5 +207,7 @@ def helpers(moment: int, parts: Parts, running: Iterable[Process]) -> dict[str, 
         "href": href_of,
         "process_title": process_title,
         "said": told,
+        "plate": plate,
+        "measured": measured,
         "missing": missing,
     }

@@ -266,7 +266,7 @@ async def test_files_are_imported_on_screen_and_what_is_wrong_in_them_is_told(si
     status, page = await upload(browser, "/catalogs/import", "files", lines.encode())
     assert status == 200
     assert "ALFA LOGÍSTICA" in page
-    assert "line 3" in page
+    assert "linha 3, CLIENT_ID" in page
     entry = await site.parts.store.read(lambda tx: get_entry(tx, "schemes", "310306:text:"))
     assert entry is not None
     assert entry.value["scheme_id"] == "5506"
