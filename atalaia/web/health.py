@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection
 
 from atalaia.clock import to_ms
@@ -17,6 +18,8 @@ from atalaia.errors import StoreUnavailable
 from atalaia.jobs.queries import NEEDS_PERSON, count_by_state
 from atalaia.store.bell import LOG
 from atalaia.web.parts import Parts
+
+log = structlog.get_logger(__name__)
 
 # A reaction that is so many events behind shows old things.
 BEHIND_MAX = 20_000
@@ -83,7 +86,10 @@ class Health:
         bell = self._parts.store.bell
         while True:
             rung = bell.count(LOG)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # a defect must not leave an old word standing in silence
+                log.error("health.defect", exc_info=error)
             await self._parts.ambient.clock.sleep(1.0)  # a storm of events is one look
             await bell.wait(LOG, rung, at_most_s=_LOOK_S)
 

@@ -64,6 +64,8 @@ FORMS: tuple[str, ...] = (
     N_("The upstream failed at {} (500{})."),
     N_("The upstream has no free database connection (6666)."),
     N_("The upstream refused {} ({})."),
+    N_("texts come"),
+    N_("{} of {} units"),
     # what its jobs do and find
     N_("There is no process to execute."),
     N_("A quick command needs the key of the unit."),

@@ -82,7 +82,7 @@ async def swap(context: JobContext, asked: Asked) -> Mapping[str, Any]:
 
 async def read_once(context: JobContext, asked: Asked) -> Mapping[str, Any]:
     """Read and be done, with the next job of the pipeline after it."""
-    read = await context.step("read", StepKind.READ, lambda _: look(context, context.trace))
+    read = await context.step("read_vehicle", StepKind.READ, lambda _: look(context, context.trace))
     context.frame(
         "sent", "websocket", '{"action":{"name":"get_vehicle_info","session_token":"7d720f32f9c8"}}'
     )

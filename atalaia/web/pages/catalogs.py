@@ -29,7 +29,7 @@ from atalaia.jobs.queries import Job
 from atalaia.jobs.submit import WrongParams
 from atalaia.web import i18n, render
 from atalaia.web.access import Who, require
-from atalaia.web.i18n import N_
+from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.catalog_import import FIELD_NAMES, PROBLEMS_SHOWN, differences, problem_words
 from atalaia.web.pages.catalog_sync import last_sync
 from atalaia.web.pages.common import PageCursor, Part, Words, done, look, position, screens, show
@@ -59,6 +59,7 @@ class Shown:
     following: str | None
     changes: list[Change]
     counts: dict[str, int]
+    clients: dict[str, str]
     sync: Job | None = None
     problems: list[Problem] = field(default_factory=list[Problem])
 
@@ -171,7 +172,13 @@ async def _draw(
         opened = kept.get_entry(tx, catalog, key) if key not in ("", "+") else None
         changes = kept.history(tx, catalog, opened.key if opened else "", limit=CHANGES)
         sync = last_sync(tx) if catalog == kept.MODELS else None
-        return Shown(entries, following, changes, kept.count_entries(tx), sync, problems or []), opened
+        whose = {one.client for one in entries} | {client_of(one) for one in changes}
+        named = kept.list_entries(
+            tx, kept.CLIENTS, Wanted(keys=tuple(sorted(whose - {""}))), limit=ROWS + CHANGES
+        )
+        clients = {one.key: one.name for one in named}
+        counts = kept.count_entries(tx)
+        return Shown(entries, following, changes, counts, clients, sync, problems or []), opened
 
     shown, opened = await look(request, read)
     with i18n.drawing(render.view_of(request)):
@@ -185,17 +192,40 @@ async def _draw(
         request, "catalogs/catalog.html", part, catalog=catalog, title=title, tabs=tabs, shown=shown, q=q,
         first=after is None, opened=opened, editing=bool(key), values=values, errors=errors or {}, said_=said,
         fields=importing.FIELDS[catalog], field_names=FIELD_NAMES, sources=sources, sides=sides,
-        told=told_of, told_problems=told_problems, differs=differs,
+        told=told_of, owner=owner_of, told_problems=told_problems, differs=differs,
     )  # fmt: skip
 
 
-def told_of(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Answer what of an entry's value is shown in a list, as (message id, value)."""
-    return [
-        (FIELD_NAMES.get(name, name), one)
-        for name, one in value.items()
-        if name not in UNTOLD and one not in ("", None, False)
-    ]
+def told_of(entry: Entry, clients: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Answer what of an entry is shown beside its name, in words: (field, value). clients: names by id."""
+    found: list[tuple[str, str]] = []
+    for name, value in entry.value.items():
+        if name in UNTOLD or value in ("", None, False) or str(value) == entry.name:
+            continue
+        word = gettext(FIELD_NAMES[name]) if name in FIELD_NAMES else name
+        if name == "client_id":
+            known = clients.get(str(value))
+            found.append((gettext("Client"), f"{known} · {value}" if known else str(value)))
+        elif name == "source" and value in SOURCE_NAMES:
+            found.append((word, gettext(SOURCE_NAMES[str(value)])))
+        else:
+            found.append((word, gettext("yes") if value is True else str(value)))
+    return found
+
+
+def client_of(change: Change) -> str:
+    """Answer the client to whom a changed entry belongs, "" when it belongs to none."""
+    whole: Mapping[str, Any] = change.after or change.before or {}
+    return str(whole.get("client") or "")
+
+
+def owner_of(change: Change, clients: Mapping[str, str]) -> str:
+    """Answer to whom a changed entry belongs, or its key where that is what people know."""
+    whole: Mapping[str, Any] = change.after or change.before or {}
+    client = client_of(change)
+    if change.catalog in (kept.SCHEMES, kept.MODELS):
+        return clients.get(client, client)
+    return change.key if change.key != whole.get("name") else ""
 
 
 def differs(change: Change) -> list[tuple[str, str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 from atalaia.connectors.connector import Connector
 from atalaia.redact import Redactor
 from atalaia.web.i18n import N_, gettext
+from atalaia.web.show import number
 
 FieldKind = Literal["text", "password", "number", "choice", "check", "list", "pairs"]
 
@@ -227,10 +228,21 @@ def summary_of(connector: Connector, settings: BaseModel, redactor: Redactor) ->
             not declared.is_required() and value == declared.get_default(call_default_factory=True)
         ):
             continue
-        shown = (
-            value
-            if isinstance(value, str | int | float | bool)
-            else json.loads(json.dumps(value, default=str))
-        )
-        rows.append((title, redactor.value(str(shown) if not isinstance(shown, str) else shown)))
+        rows.append((title, redactor.text(_told(name, value))))
     return rows
+
+
+# Units stand last in the names of settings.
+_UNITS = {"_ms": "ms", "_s": "s", "_min": "min", "_h": "h"}
+
+
+def _told(name: str, value: Any) -> str:
+    """Answer a setting's value as a person reads it: lists in a row, numbers with the unit of their name."""
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if isinstance(value, int | float):
+        unit = next((unit for end, unit in _UNITS.items() if name.endswith(end)), "")
+        return f"{number(value)}\u00a0{unit}" if unit else str(number(value))
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(str(one) for one in cast("Iterable[Any]", value))
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

@@ -20,6 +20,8 @@ from atalaia.web.api import jobs as api
 from atalaia.web.i18n import N_
 from atalaia.web.pages.common import Words, flash, look, screens, show
 from atalaia.web.pages.forms import FormField, Group, form_of, read_fields
+from atalaia.web.pages.job_words import frame_word
+from atalaia.web.pages.suggesting import suggestions
 from atalaia.web.pages.work import kind_title, subject_of
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.problems import Problem, not_found
@@ -68,9 +70,14 @@ async def new_page(request: Request, kind: Text = "", connection: Text = "") -> 
     given = {name: value for name, value in request.query_params.items() if name not in OWN}
     with i18n.drawing(view):
         groups = named(form_of(declared.params, given))
+    names = [one.name for group in groups for one in group.fields]
+    offered = await parts.store.read(
+        lambda tx: suggestions(tx, chosen.connection, names, given.get("client_id", ""))
+    )
     return show(
         request, "jobs/new.html", chosen=chosen, groups=groups, dry_run=declared.plan is not None,
-        key=parts.ambient.ids.new(), tried=Tried(), text=parts.redactor.text,
+        offered=offered,
+        key=parts.ambient.ids.new(), tried=Tried(), text=parts.redactor.text, frame_word=frame_word,
     )  # fmt: skip
 
 
@@ -179,7 +186,10 @@ def _explain(tried: Tried, problem: Problem) -> None:
 def _box(request: Request, asked: api.JobAsked, tried: Tried) -> Response:
     parts = parts_of(request)
     dry_run = _kind(parts, asked.kind).plan is not None
-    return show(request, "jobs/new.html", "tried", tried=tried, dry_run=dry_run, text=parts.redactor.text)
+    return show(
+        request, "jobs/new.html", "tried", tried=tried, dry_run=dry_run, text=parts.redactor.text,
+        frame_word=frame_word,
+    )  # fmt: skip
 
 
 def _was_tried(parts: Parts, asked: api.JobAsked, stamp: str) -> bool:

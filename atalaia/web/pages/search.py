@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -14,6 +14,8 @@ from atalaia.connections.queries import ConnectionSeen, list_connections
 from atalaia.deliveries.queries import SubscriptionView, list_views
 from atalaia.desk.calls.queries import Call, CallFilter, get_call, list_calls
 from atalaia.desk.endpoints.queries import Endpoint, list_endpoints
+from atalaia.desk.installations.queries import Installation, Wanted, list_rows
+from atalaia.desk.vehicles.plates import plates_of_jobs, vehicles_called
 from atalaia.desk.vehicles.queries import Vehicle, VehicleFilter, list_vehicles
 from atalaia.events.log import read_event
 from atalaia.events.queries import EventFilter, newest
@@ -24,6 +26,7 @@ from atalaia.web.i18n import gettext
 from atalaia.web.pages.calls import helpers, names_of
 from atalaia.web.pages.common import DAY_MS, look, now_ms, show
 from atalaia.web.pages.events import Row, row_of
+from atalaia.web.pages.installs import service_word
 from atalaia.web.pages.jobs import about_of
 from atalaia.web.pages.jobs import helpers as job_helpers
 from atalaia.web.pages.telling import Names
@@ -53,12 +56,13 @@ class Found:
     jobs: list[Job] = field(default_factory=list[Job])
     vehicles: list[Vehicle] = field(default_factory=list[Vehicle])
     events: list[Row] = field(default_factory=list[Row])
+    installations: list[Installation] = field(default_factory=list[Installation])
     names: Names = field(default_factory=Names)
 
     @property
     def nothing(self) -> bool:
         kinds = (self.calls, self.phones, self.connections, self.subscriptions, self.clients, self.jobs)
-        return not any((*kinds, self.vehicles, self.events))
+        return not any((*kinds, self.vehicles, self.installations, self.events))
 
 
 @routes.get("/search")
@@ -68,7 +72,7 @@ async def search_page(request: Request, q: Asked = "") -> Response:
     jobs = job_helpers(parts_of(request), found.names.connections, found.names.plates)
     return show(
         request, "system/search.html", q=q.strip(), found=found, helpers=helpers(found.names), jobs=jobs,
-        vehicle_href=href_of,
+        vehicle_href=href_of, service_word=service_word,
     )  # fmt: skip
 
 
@@ -111,7 +115,11 @@ def find(tx: Connection, parts: Parts, who: Who, q: str, moment: int, most: int)
     if who.may("vehicles:read") and len(q) >= 3:
         found.vehicles = list_vehicles(tx, VehicleFilter(words=q), limit=most)
     if who.may("jobs:read") and len(q) >= 3:
-        found.jobs = list_jobs(tx, JobFilter(words=q), limit=most)
+        fits = JobFilter(words=q, vehicles=vehicles_called(tx, q))
+        found.jobs = list_jobs(tx, fits, limit=most)
+        found.names = replace(found.names, plates=plates_of_jobs(tx, found.jobs))
+    if who.may("installations:read") and len(q) >= 3:
+        found.installations = list_rows(tx, Wanted(words=q), limit=most)
     if who.may("events:read"):
         found.events = _events(tx, found.names, parts, q, most)
     return found
@@ -170,6 +178,14 @@ def _suggestions(found: Found) -> list[dict[str, Any]]:
     rows += [
         {"title": one.plate or one.vehicle, "hint": gettext("vehicle"), "href": href_of(one)}
         for one in found.vehicles
+    ]
+    rows += [
+        {
+            "title": f"{one.plate} · {service_word(one.service)}",
+            "hint": gettext("installation"),
+            "href": f"/installations/{one.root}",
+        }
+        for one in found.installations
     ]
     rows += [
         {

@@ -252,6 +252,8 @@ _EVIDENCE = {
     "canary_ms": N_("back in %(value)s"),
     "took_ms": N_("answered in %(value)s"),
     "banner_ms": N_("banner in %(value)s"),
+    "answer_ms": N_("answered in %(value)s"),
+    "heard": N_("%(value)s heard"),
     "status": "HTTP %(value)s",
     "version": N_("version %(value)s"),
     "channels": N_("%(value)s channels"),

@@ -80,7 +80,7 @@ def test_a_summary_tells_what_differs_and_hides_secrets():
     toy = Toy.model_validate({"url": "http://a", "key": "hunter2-hunter2", "every_s": 3})
     with i18n.drawing(View("en")):
         rows = dict(summary_of(TOY, toy, Redactor([])))
-    assert rows == {"Address": "http://a", "Key": "set, never shown", "Every": "3.0"}
+    assert rows == {"Address": "http://a", "Key": "set, never shown", "Every": "3\u00a0s"}
 
 
 def test_a_subscription_keeps_what_its_form_does_not_show():

@@ -31,14 +31,24 @@ function enhance(input) {
   };
   const show = () => {
     const asked = plain(input.value).split(/\s+/).filter(Boolean);
-    const all = [...(document.getElementById(source)?.options ?? [])].map((option) => option.value);
-    const fits = all.filter((text) => { const one = plain(text); return asked.every((part) => one.includes(part)); });
-    if (!all.length || (fits.length === 1 && fits[0] === input.value)) return close();
-    box.replaceChildren(...fits.slice(0, SHOWN).map((text, place) => {
+    const all = [...(document.getElementById(source)?.options ?? [])].map((option) => (
+      { value: option.value, name: option.label === option.value ? "" : option.label }));
+    // The whole list again when the field holds one of its values: somebody comes back to choose another.
+    const chosen = all.some((one) => one.value === input.value);
+    const fits = chosen ? all : all.filter((one) => { const text = plain(`${one.value} ${one.name}`); return asked.every((part) => text.includes(part)); });
+    if (!all.length || (chosen && document.activeElement !== input)) return close();
+    box.replaceChildren(...fits.slice(0, SHOWN).map((one, place) => {
       const item = document.createElement("li");
       item.id = `${box.id}-${place}`;
       item.role = "option";
-      item.textContent = text;
+      item.dataset.value = one.value;
+      item.textContent = one.value;
+      if (one.name) {
+        const name = document.createElement("span");
+        name.className = "sub";
+        name.textContent = ` ${one.name}`;
+        item.append(name);
+      }
       return item;
     }));
     if (!fits.length) {
@@ -68,7 +78,7 @@ function enhance(input) {
   box.addEventListener("pointerdown", (event) => event.preventDefault());
   box.addEventListener("click", (event) => {
     const item = event.target.closest("[role=option]:not([aria-disabled])");
-    if (item) take(item.textContent);
+    if (item) take(item.dataset.value);
   });
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
@@ -77,7 +87,7 @@ function enhance(input) {
       move(event.key === "ArrowDown" ? 1 : -1);
     } else if (event.key === "Enter" && !box.hidden && at >= 0) {
       event.preventDefault();
-      take(box.querySelectorAll("[role=option]")[at].textContent);
+      take(box.querySelectorAll("[role=option]")[at].dataset.value);
     } else if (event.key === "Escape" && !box.hidden) {
       event.preventDefault();
       close();
