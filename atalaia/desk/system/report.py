@@ -15,7 +15,7 @@ from atalaia.deliveries.queries import list_views
 from atalaia.desk.system.queries import list_cursors, list_workers, sizes, store_bytes
 from atalaia.errors import AtalaiaError
 from atalaia.events.gaps import list_gaps
-from atalaia.jobs.queries import JobFilter, count_by_state, list_jobs, needing_person
+from atalaia.jobs.queries import Job, JobFilter, count_by_state, list_jobs, needing_person
 from atalaia.redact import Redactor
 from atalaia.settings import Settings
 from atalaia.store.store import Store
@@ -94,10 +94,16 @@ def _jobs(tx: Connection) -> list[str]:
     counts = _pairs({str(state): number for state, number in count_by_state(tx).items()})
     shown = {one.id: one for one in (*needing_person(tx, limit=JOBS_SHOWN), *_newest(tx))}
     rows = [
-        (one.id, one.kind, one.state, one.reason, one.said, _time(one.changed_ms))
+        (one.id, one.kind, _about(one), one.state, one.reason, one.said, _time(one.changed_ms))
         for one in list(shown.values())[:JOBS_SHOWN]
     ]
-    return [*counts, "", *_table(("job", "kind", "state", "reason", "said", "changed"), rows)]
+    return [*counts, "", *_table(("job", "kind", "about", "state", "reason", "said", "changed"), rows)]
+
+
+def _about(job: Job) -> str:
+    """Answer what a job is about, as far as its parameters say it."""
+    told = (job.params.get(name) for name in ("plate", "vehicle_id", "serial", "client_id"))
+    return next((str(value) for value in told if value), "")
 
 
 def _newest(tx: Connection) -> Sequence[Any]:

@@ -64,7 +64,7 @@ EVIDENCE = {
 TOLD_ELSEWHERE = ("trace", "sent_ms", "before")
 _NAME = re.compile(r'"_?(?:action_name|name)"\s*:\s*"([^"]{1,60})"')
 _SOURCE = re.compile(r'"data_source"\s*:\s*"([^"]{1,60})"')
-_XML = re.compile(r'<DATASOURCE [^>]*?DATASOURCE="([^"]{1,60})"|^<(\w{1,40})')
+_XML = (re.compile(r'<DATASOURCE [^>]*?DATASOURCE="([^"]{1,60})"'), re.compile(r"<(\w{1,40})"))
 
 
 def step_word(name: str) -> str:
@@ -108,8 +108,8 @@ def frame_word(text: str) -> str:
         source, name = _SOURCE.search(text), _NAME.search(text)
         return " · ".join(found.group(1) for found in (name, source) if found)
     if text.startswith("<"):
-        found = _XML.search(text)
-        return next((one for one in found.groups() if one), "") if found else ""
+        found = next((one for one in (form.search(text) for form in _XML) if one), None)
+        return found.group(1) if found else ""
     if text.startswith("action="):
         return dict(parse_qsl(text)).get("action", "")
     return text.partition("\n")[0][:60]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
+from atalaia.desk.alerts.fold import Alerts
+from atalaia.events.log import append_facts, read_after
+from atalaia.events.model import Fact
 from atalaia.store.job_tables import job_steps, jobs
 from atalaia.store.tables import events
 from atalaia.web.app import refresh_worlds
+from tests.web.fleet import VEHICLE, learn, now_ms, snapshot
 from tests.web.pages.test_screens import text
 from tests.web.site import Site
 from tests.web.work import put_frames, put_job, put_step
@@ -209,3 +213,73 @@ async def test_the_list_is_filtered_by_group_and_paged(site: Site):
     older = await text(browser, following[1].replace("&amp;", "&"))
     listed = re.findall(r'<tr id="job-([^"]+)"', page + older)
     assert len(listed) == len(set(listed)) == 53
+
+
+async def test_a_vehicle_is_called_by_its_plate_and_found_by_it(site: Site):
+    connection = await toy(site)
+    await learn(site, connection, snapshot(now_ms(site)))
+    await put_job(site, connection, state="done", params={"vehicle_id": VEHICLE})
+    await put_job(site, connection, state="done", params={"vehicle_id": "2900999"})
+    browser = await site.browser()
+    assert "ABC1D23" in await text(browser, "/jobs")
+    found = await text(browser, "/jobs?q=ABC1")
+    assert "ABC1D23" in found
+    assert "2900999" not in found
+
+
+async def test_the_list_is_exported_in_words_with_the_same_filter(site: Site):
+    connection = await toy(site)
+    await learn(site, connection, snapshot(now_ms(site)))
+    first = await put_job(
+        site, connection, state="done", params={"vehicle_id": VEHICLE}, started_ms=1_000, ended_ms=3_500
+    )
+    await put_job(site, connection, state="done", root=first, parent=first, by="", params={"serial": "77"})
+    await put_job(site, connection, state="failed", said=f"Refused: {SECRET}")
+    browser = await site.browser()
+    done = (await text(browser, "/jobs/export?state=done")).splitlines()
+    assert done[0].startswith("\ufeffEstado,Trabalho,Sobre")
+    assert len(done) == 3
+    assert all("Concluído" in line and "Ana" in line for line in done[1:])
+    assert any("ABC1D23" in line and ",2.5," in line for line in done)
+    failed = await text(browser, "/jobs/export?state=failed")
+    assert SECRET not in failed
+    async with browser.http.get("/jobs/export?format=xlsx") as answer:
+        assert (await answer.read())[:2] == b"PK"
+
+
+async def test_frames_stand_as_one_line_each_with_their_name(site: Site):
+    job = await put_job(site, await toy(site), state="running")
+    await put_frames(
+        site, job,
+        ("sent", '{"action":{"flow_id":"1","name":"vcls_check_opr"}}'),
+        ("received", '{"response":{"properties":{"action_name":"refresh","data_source":"UNIT_MESSAGES"}}}'),
+        ("sent", "action=VHCLS&PLATE=X"),
+        ("received", '<root><DATASOURCE DATASOURCE="VHCLS" ACT="REFRESH"></DATASOURCE></root>'),
+    )  # fmt: skip
+    names = re.findall(r'class="frame-name">([^<]*)<', await text(await site.browser(), f"/jobs/{job}"))
+    assert names == ["vcls_check_opr", "refresh · UNIT_MESSAGES", "VHCLS", "VHCLS"]
+
+
+async def test_the_form_offers_the_names_behind_the_ids_that_it_asks_for(site: Site):
+    connection = await toy(site)
+    await learn(site, connection, snapshot(now_ms(site)))
+    page = await text(await site.browser(), f"/jobs/new?kind=toy.paint&connection={connection}")
+    assert f'<option value="{VEHICLE}" label="ABC1D23 · Transportes Aurora">' in page
+
+
+async def test_an_alert_names_job_vehicle_and_step_as_people_do(site: Site):
+    connection = await toy(site)
+    await learn(site, connection, snapshot(now_ms(site)))
+    job = await put_job(site, connection, state="in_doubt", params={"vehicle_id": VEHICLE})
+    detail = {"evidence": {"step": "queue"}, "todo": "Look."}
+    title = "The job toy.paint does not know whether “queue” happened."
+    told = {"cause": f"job:{job}", "title": title, "detail": detail}
+
+    def write(tx: Connection) -> None:
+        append_facts(tx, site.parts.ambient, "jobs", [Fact("alert.raised", f"job:{job}", now_ms(site), told)])
+        Alerts().apply(tx, [one for one in read_after(tx, 0, limit=1_000) if one.type in Alerts.types])
+
+    await site.parts.store.write(write)
+    page = await text(await site.browser(), "/alerts")
+    assert "ABC1D23: ninguém sabe se “Preparar e executar” aconteceu." in page
+    assert "toy.paint não sabe" not in page
