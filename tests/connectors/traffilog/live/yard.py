@@ -60,7 +60,6 @@ class Telematics(Yard):
         pace: Pace = QUICK,
         world: World | None = None,
         step_s: float = 0.4,
-        url: str = "",
     ) -> None:
         super().__init__(store, url, folder, clock)
         self.ambient = Ambient(clock=clock, ids=SystemIds(), random=Random(1))
