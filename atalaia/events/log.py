@@ -16,7 +16,7 @@ from atalaia.errors import Fenced
 from atalaia.events.fit import dump_json, fit, fit_json, fit_ms
 from atalaia.events.model import Appended, Event, Fact, Heard
 from atalaia.events.policy import Keep, Policies
-from atalaia.store.bell import FACTS, LOG, heard_of
+from atalaia.store.bell import FACTS, LOG, facts_of, heard_of
 from atalaia.store.bulk import allocate, fetch_rows, insert_rows, run, seen
 from atalaia.store.store import Store, ring_after, serialise
 from atalaia.store.tables import FACT, HEARD, event_counts, events, events_seen, leases
@@ -279,7 +279,11 @@ _ADD_UP = " on conflict (connection, type, minute_ms) do update set " + ", ".joi
 
 def _topics(rows: Sequence[tuple[Any, ...]]) -> set[str]:
     """Answer whom these rows of `events` may concern."""
-    return {FACTS if row[2] == FACT else heard_of(row[3].partition(".")[0]) for row in rows}
+    topics: set[str] = set()
+    for row in rows:
+        word = row[3].partition(".")[0]
+        topics |= {FACTS, facts_of(word)} if row[2] == FACT else {heard_of(word)}
+    return topics
 
 
 def _fenced(tx: Connection, sources: set[Source]) -> dict[Source, Fenced]:

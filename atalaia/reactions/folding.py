@@ -21,7 +21,7 @@ from atalaia.reactions.cursor import (
     settle,
 )
 from atalaia.reactions.projection import Matcher, Projection
-from atalaia.store.bell import FACTS, LOG
+from atalaia.store.bell import FACTS, LOG, facts_of
 from atalaia.store.failure import in_transaction, unavailable
 from atalaia.store.leases import Lease
 from atalaia.store.store import Store, savepoint
@@ -41,14 +41,20 @@ class Folding:
         self._wants = Matcher(projection.types)
         self._reads_heard: Callable[[Connection], bool] | None = getattr(projection, "reads_heard", None)
         self._heard = False
+        words = {one.partition(".")[0] for one in projection.types}
+        only = words.pop() if len(words) == 1 else "*"
+        self._facts = FACTS if only == "*" else facts_of(only)
         self._lease: Lease | None = None
         self._at: int | None = None  # where the cursor is, as long as that is sure
         self._look_at = 0.0
 
     @property
     def topic(self) -> str:
-        """Which bell says that there may be something to do."""
-        return LOG if self._heard else FACTS
+        """Which bell says that there may be something to do.
+
+        One that wants facts of one kind is woken by no others; its cursor passes them at the next look.
+        """
+        return LOG if self._heard else self._facts
 
     def begin(self, lease: Lease | None) -> None:
         """Start over from the saved cursor, under this lease (None: nobody else can be running)."""

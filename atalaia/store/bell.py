@@ -16,6 +16,11 @@ JOBS = "jobs"  # jobs: new, changed, decided
 SECTIONS = "sections"  # a lock of `jobs.section` was given back
 
 
+def facts_of(word: str) -> str:
+    """Answer the topic of facts whose type begins with this word and a point, e.g. `call`."""
+    return f"{FACTS}:{word}"
+
+
 def heard_of(connector: str) -> str:
     """Answer the topic of events heard by the connections of one connector.
 

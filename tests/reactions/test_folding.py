@@ -53,6 +53,28 @@ async def test_only_wanted_facts_are_folded_and_the_cursor_passes_all(log: Event
     assert await log.store.read(lambda tx: read_cursor(tx, "tally")) >= seqs[3]
 
 
+async def test_a_projection_is_woken_by_facts_of_its_kind_and_by_no_others(log: EventLog):
+    tally, bell = Tally(), log.store.bell
+    assert {one.partition(".")[0] for one in tally.types} == {"a"}
+    fold = folding(log, tally)
+    rung = bell.count(fold.topic)
+    await state(log, "other.thing", "ab.c")
+    await log.put(Source("c"), [heard("a.b")])
+    assert bell.count(fold.topic) == rung
+    await state(log, "a.b")
+    assert bell.count(fold.topic) > rung
+
+
+async def test_a_projection_of_several_kinds_is_woken_by_each(log: EventLog):
+    tally = Tally()
+    tally.types = ("a.*", "z.z")
+    fold, bell = folding(log, tally), log.store.bell
+    for kind in ("z.z", "a.b"):
+        rung = bell.count(fold.topic)
+        await state(log, kind)
+        assert bell.count(fold.topic) > rung
+
+
 async def test_a_turn_without_anything_new_writes_nothing(log: EventLog):
     await state(log, "a.b")
     fold = folding(log)

@@ -158,7 +158,7 @@ async def test_a_ring_reaches_the_other_workers(shared: Base):
         await one.write(lambda tx: ring_after(tx, "log"))
         await asyncio.sleep(0)
 
-    assert await waiting == 1
+    assert await waiting >= 1  # two may come at once
 
 
 async def test_a_closed_store_says_so(store: Store):
