@@ -60,7 +60,7 @@ class Tally:
     """Adds up the facts per key in a table; a fact of type `a.bad` is a defect."""
 
     name = "tally"
-    types = ("a.*",)
+    types: tuple[str, ...] = ("a.*",)
 
     def __init__(self) -> None:
         self.applied: list[int] = []
