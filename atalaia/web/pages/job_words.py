@@ -61,7 +61,7 @@ EVIDENCE = {
     "order_id": N_("Order"),
     "seen": N_("Seen upstream"),
 }
-TOLD_ELSEWHERE = ("trace", "sent_ms", "before")
+TOLD_ELSEWHERE = ("trace", "sent_ms", "before", "seen")
 _NAME = re.compile(r'"_?(?:action_name|name)"\s*:\s*"([^"]{1,60})"')
 _SOURCE = re.compile(r'"data_source"\s*:\s*"([^"]{1,60})"')
 _XML = (re.compile(r'<DATASOURCE [^>]*?DATASOURCE="([^"]{1,60})"'), re.compile(r"<(\w{1,40})"))

@@ -105,6 +105,7 @@ async def test_what_the_step_would_have_answered_is_filled_in_and_may_be_correct
     assert told["evidence"] == {"process_id": "10422611"}
     assert told["answer"]["process_id"] == "10422611"
     assert told["reason"] == "in the history"
+    assert "Visto no sistema: " in await text(browser, f"/jobs/{job}")
 
 
 async def test_a_step_of_which_nothing_is_known_says_how_the_job_will_end(site: Site):
