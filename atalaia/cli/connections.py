@@ -51,6 +51,8 @@ def list_(settings: Settings, as_json: Json = False) -> None:
     columns = ["name", "connector", "state", "since", "last heard", "reason", "id"]
     shown = ("name", "connector", "state", "since_at", "heard_at", "reason", "id")
     empty = "No connections yet. Add one on the screen, under Connections."
+    for row in rows if not as_json else ():
+        row["reason"] = row["reason"] or row["failure"].get("said", "")  # of the last try, while one opens
     print_rows(rows, columns, lambda row: [row[one] for one in shown], empty, as_json=as_json)
 
 
@@ -74,8 +76,10 @@ def show(
     if as_json:
         print_json([row])
         return
-    print_pairs((key, value) for key, value in row.items() if key not in ("planes", "evidence"))
+    print_pairs((key, value) for key, value in row.items() if key not in ("planes", "evidence", "failure"))
     print_pairs([("evidence", _evidence(row["evidence"]))])
+    names = {"said": "last failure", "cause": "where", "todo": "to do"}
+    print_pairs((names[key], value) for key, value in row["failure"].items() if key in names)
     say("")
     now = now_ms()
     planes = [_plane_line(seen, told, now) for seen, told in zip(one.planes, row["planes"], strict=True)]
@@ -155,7 +159,7 @@ async def _test(store: Store, settings: Settings, name: str) -> list[CheckStep]:
 
 def _told(one: ConnectionSeen) -> dict[str, Any]:
     row = times(asdict(replace(one, planes=[])))
-    return {**row, "planes": [times(asdict(plane)) for plane in one.planes]}
+    return {**row, "failure": one.failure, "planes": [times(asdict(plane)) for plane in one.planes]}
 
 
 def _gap(one: Gap, name: str) -> dict[str, Any]:

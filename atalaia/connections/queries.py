@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from sqlalchemy import Connection, Row, func, select
@@ -49,6 +49,13 @@ class ConnectionSeen:
     epoch: int = 0
     owner: str = ""
     planes: list[PlaneSeen] = field(default_factory=list[PlaneSeen])
+
+    @property
+    def failure(self) -> dict[str, str]:
+        """Why the last try ended, until one is live: {"said", "cause"?, "todo"?}, {} when nothing failed."""
+        told: Any = self.evidence.get("failure")
+        found = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+        return {name: str(value) for name, value in found.items()}
 
 
 def list_connections(tx: Connection) -> list[ConnectionSeen]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import tarfile
 from pathlib import Path
 
@@ -83,3 +85,22 @@ def read(tar: tarfile.TarFile, one: tarfile.TarInfo) -> str:
     found = tar.extractfile(one)
     assert found is not None
     return found.read().decode()
+
+
+def test_a_connection_that_is_not_heard_says_where_it_failed_and_what_to_do(run: Command, folder: Path):
+    failure = {"said": "The name x is not known here.", "cause": "dns", "todo": "Correct the address."}
+    row = ("opening", 1_795_000_000_000, 1, "", json.dumps({"failure": failure}), 1)
+    database = sqlite3.connect(folder / "atalaia.db")
+    with database:
+        database.execute("delete from connection_states")
+        database.execute(
+            "insert into connection_states (connection, state, since_ms, attempt, reason, evidence, epoch) "
+            "select id, ?, ?, ?, ?, ?, ? from connections",
+            row,
+        )
+    database.close()
+
+    assert "The name x is not known here." in run("connections", "list").out
+    shown = run("connections", "show", ASTERISK).out
+    for told in failure.values():
+        assert told in shown
