@@ -21,6 +21,7 @@ from atalaia.jobs.queries import ENDED
 from atalaia.jobs.submit import Order, Orders
 from atalaia.store.job_tables import jobs
 from atalaia.store.store import Store
+from atalaia.store.tables import connections
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ class Schedules:
             await self.ambient.clock.sleep(LOOK_S)
             try:
                 await self.look(looked)
-            except (StoreUnavailable, ConfigError) as error:
+            except StoreUnavailable as error:
                 log.warning("schedules.not_looked", said=str(error))
             except Exception:
                 log.exception("schedules.defect")  # the next look tries again
@@ -72,10 +73,21 @@ class Schedules:
         looked: when each was last looked at, in Unix ms; a look that found nothing waits its turn, too.
         """
         asked: list[str] = []
-        for one in await self.store.read(self.registry.all):
-            for schedule in self.declared.get(one.connector, ()) if one.desired == "on" else ():
+        for identity in await self.store.read(self._wanted):
+            try:
+                one = await self.store.read(lambda tx, i=identity: self.registry.get(tx, i))
+            except ConfigError:
+                continue  # its owner complains of it; the others' turns come all the same
+            if one is None:
+                continue
+            for schedule in self.declared.get(one.connector, ()):
                 asked += await self._try(one, schedule, looked)
         return asked
+
+    def _wanted(self, tx: Connection) -> list[str]:
+        c = connections.c
+        wanted = (c.deleted_ms.is_(None), c.desired == "on", c.connector.in_(list(self.declared)))
+        return list(tx.scalars(select(c.id).where(*wanted).order_by(c.id)))
 
     async def _try(
         self, one: Configured, schedule: Schedule, looked: dict[tuple[str, str], int]

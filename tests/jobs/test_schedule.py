@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from atalaia.clock import to_ms
 from atalaia.jobs.schedule import BY, PRIORITY, Schedule, Schedules
 from atalaia.store.job_tables import jobs
+from atalaia.store.tables import connections
+from tests.jobs.toy import ToySettings
 from tests.jobs.yard import CONNECTION, Yard
 
 EVERY_S = 300.0
@@ -108,3 +110,12 @@ async def test_nothing_is_asked_for_when_nobody_wants_it(yard: Yard, how: str):
         await yard.store.write(lambda tx: yard.registry.change(tx, CONNECTION, now, desired="off"))
 
     assert await clock.look() == 0
+
+
+async def test_a_connection_whose_settings_cannot_be_read_keeps_no_other_waiting(yard: Yard):
+    now = to_ms(yard.clock.now())
+    await yard.store.write(lambda tx: yard.registry.create(tx, "c0", "toy", "Broken", ToySettings(), now))
+    broken = update(connections).where(connections.c.id == "c0").values(settings='{"url": 17}')
+    await yard.store.write(lambda tx: tx.execute(broken))
+
+    assert await Clockwork(yard).look() == 1
