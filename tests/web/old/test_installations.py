@@ -212,6 +212,22 @@ async def test_what_is_no_photo_is_refused(
     assert (found, told["reason"]) == (status, reason)
 
 
+async def test_a_technician_sees_and_acts_on_the_installations_of_his_clients_alone(old: Old):
+    technician = await old.session()
+    own = (await begun(old, technician))["job_id"]
+    other = await begun(old, ADMIN, client_id="310209", client_descr="Rápido Exemplo", plate_real="TST2L74")
+    _, told = await old.ask("GET", "/api/installations", None, technician)
+    assert [one["id"] for one in told["installations"]] == [own]
+    _, told = await old.ask("GET", "/api/installations", None, ADMIN)
+    assert len(told["installations"]) == 2
+    path = f"/api/installations/{other['job_id']}"
+    assert (await old.ask("GET", path, None, technician))[0] == 404
+    assert (await old.ask("POST", f"{path}/cancel", {}, technician))[0] == 404
+    assert (await old.ask("GET", f"/api/installations/{other['installation_token']}", None, technician))[
+        0
+    ] == 200
+
+
 async def test_a_check_that_failed_is_passed_over_with_a_reason(old: Old):
     technician = await old.session()
     root = (await begun(old, technician))["job_id"]

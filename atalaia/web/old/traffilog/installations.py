@@ -56,7 +56,10 @@ async def acting(request: Request, installation: Id) -> Caller:
         seen = await _seen(request, installation)
         if hmac.compare_digest(given.encode(errors="replace"), seen.installation.token.encode()):
             return Caller("technician", "installation token", str(request.state.address))
-    return await _technician(request)
+    caller = await _technician(request)
+    if caller.session is not None:
+        _check_sees(caller, await _seen(request, installation))
+    return caller
 
 
 Actor = Annotated[Caller, Depends(acting)]
@@ -94,12 +97,12 @@ async def start(request: Request, caller: Technician) -> JSONResponse:
 
 @routes.get("/api/installations")
 async def listed(
-    request: Request, _: TechnicianReads, limit: Annotated[int, Query(ge=1, le=LISTED)] = 50
+    request: Request, caller: TechnicianReads, limit: Annotated[int, Query(ge=1, le=LISTED)] = 50
 ) -> JSONResponse:
-    """List the latest installations."""
+    """List the latest installations, for a technician those of his clients."""
     parts = parts_of(request)
     found = await parts.store.read(lambda tx: queries.list_installations(tx, Wanted(), limit=limit))
-    told = [record_of(one, parts.redactor, token=False) for one in found]
+    told = [record_of(one, parts.redactor, token=False) for one in found if _sees(caller, one)]
     return JSONResponse({"ok": True, "count": len(told), "installations": told})
 
 
@@ -129,9 +132,12 @@ async def lookup(
 
 
 @routes.get("/api/installations/{installation}")
-async def one(request: Request, _: TechnicianReads, installation: Id) -> JSONResponse:
+async def one(request: Request, caller: TechnicianReads, installation: Id) -> JSONResponse:
     """Answer one installation, by its id or its token; its status follows from its jobs."""
-    return JSONResponse(record_of(await _seen(request, installation), parts_of(request).redactor))
+    seen = await _seen(request, installation)
+    if installation != seen.installation.token:
+        _check_sees(caller, seen)
+    return JSONResponse(record_of(seen, parts_of(request).redactor))
 
 
 @routes.post(
@@ -269,6 +275,17 @@ async def _look(portal: Portal, asked: str, by_serial: bool) -> tuple[Vehicle | 
     if isinstance(choice, Found):
         return choice.vehicle, [Vehicle({"VEHICLE_ID": one}) for one in choice.duplicates]
     return None, list(getattr(choice, "vehicles", ()))
+
+
+def _sees(caller: Caller, seen: Seen) -> bool:
+    """Answer whether an installation is one of the caller's: of his clients, of none, or begun by himself."""
+    one, session = seen.installation, caller.session
+    return session is None or not one.client or session.sees(one.client) or one.by == caller.name
+
+
+def _check_sees(caller: Caller, seen: Seen) -> None:
+    if not _sees(caller, seen):
+        raise OldRefusal(404, "not_found")
 
 
 async def _seen(request: Request, installation: str) -> Seen:
