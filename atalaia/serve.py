@@ -155,7 +155,7 @@ async def build(
     kinds = job_kinds(connectors)
     orders = Orders(ambient, kinds, redactor)
     engine = DbosEngine(database_url, settings.data_dir, worker, lambda job, n: jobs.execute(job, n))
-    jobs = Jobs(House(store, eventlog, ambient, orders, redactor, engine), kinds, registry, worker)
+    jobs = Jobs(House(store, eventlog, ambient, orders, redactor, engine, secretbox), kinds, registry, worker)
     return Hub(
         settings=settings,
         ambient=ambient,

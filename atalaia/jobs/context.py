@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
-from atalaia.errors import Fenced, StoreUnavailable
+from atalaia.errors import ConfigError, Fenced, StoreUnavailable
 from atalaia.events.log import EventLog, Source
 from atalaia.events.model import Appended, Heard
 from atalaia.jobs import told
@@ -32,6 +32,7 @@ from atalaia.jobs.waiting import Abandoned, first_of
 from atalaia.redact import Redactor
 from atalaia.store.bell import JOBS
 from atalaia.store.leases import Lease
+from atalaia.store.sealed import Sealer, get_value, set_value
 from atalaia.store.store import Store
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ LOOK_S = 1.0  # the net below a lost ring
 
 @dataclass(frozen=True)
 class House:
-    """What every job of this worker shares."""
+    """What every job of this worker shares. sealer: encrypts what jobs keep; None keeps nothing."""
 
     store: Store
     log: EventLog
@@ -55,6 +56,7 @@ class House:
     orders: Orders
     redactor: Redactor
     engine: Engine
+    sealer: Sealer | None = None
 
 
 @dataclass
@@ -162,6 +164,21 @@ class Context:
             await self.progress(None, f"{said}: waiting for its end")
             looking = first_of(self.ambient.clock.sleep(LOCKED_LOOK_S), self.pause_until_changed(rung))
             await self.within(looking)
+
+    async def kept(self, name: str) -> str:
+        box = self.house.sealer
+        if box is None:
+            return ""
+        try:
+            return await self.read(lambda tx: get_value(tx, box, name))
+        except ConfigError as error:  # sealed with a key that is gone: as if there was nothing
+            log.warning("job.kept_unreadable", name=name, error=str(error))
+            return ""
+
+    async def keep(self, name: str, text: str) -> None:
+        box, by, now = self.house.sealer, f"job {self.job}", self.now_ms()
+        if box is not None:
+            await self.write(lambda tx: set_value(tx, box, name, text, by=by, now_ms=now))
 
     async def progress(self, percent: float | None, said: str, **data: Any) -> None:
         self._untold = {"percent": percent, "said": said, **data}

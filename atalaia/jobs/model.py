@@ -178,6 +178,14 @@ class JobContext(Protocol):
         """
         ...
 
+    async def kept(self, name: str) -> str:
+        """Answer what any job of any worker kept under a name of the whole house, "" for nothing."""
+        ...
+
+    async def keep(self, name: str, text: str) -> None:
+        """Keep a secret of an upstream, e.g. its session, sealed; at most 40 characters for the name."""
+        ...
+
     async def progress(self, percent: float | None, said: str, **data: Any) -> None:
         """Tell how far it is; shown live. Cheap: written at most once a second."""
         ...

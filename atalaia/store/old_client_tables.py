@@ -34,7 +34,7 @@ old_workers = Table(
     _ms("seen_ms"),
 )
 
-# Single values that workers and administrators hand in, sealed.
+# Single values, sealed: what workers and administrators hand in, sessions of upstreams.
 old_values = Table(
     "old_values",
     metadata,

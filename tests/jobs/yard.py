@@ -62,7 +62,7 @@ class Yard:
         self.ownership = Ownership(self.store, self.ambient, self.worker)
         await self.ownership.beat()
         self.engine = DbosEngine(*self.where, self.worker, lambda job, n: self.jobs.execute(job, n))
-        house = House(self.store, self.log, self.ambient, self.orders, Redactor(), self.engine)
+        house = House(self.store, self.log, self.ambient, self.orders, Redactor(), self.engine, Plain())
         self.jobs = Jobs(house, self.kinds, self.registry, self.worker)
         self.jobs.runs.lasting_s = self.lasting_s
         self._tasks = [asyncio.create_task(self.jobs.run())]

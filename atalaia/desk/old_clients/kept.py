@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import orjson
 from sqlalchemy import Connection, insert, select, update
 
-from atalaia.store.old_client_tables import old_claims, old_probes, old_sessions, old_values, old_workers
+from atalaia.store.old_client_tables import old_claims, old_probes, old_sessions, old_workers
 from atalaia.store.upsert import upsert
 
 SESSION_MS = 8 * 3600 * 1000  # fixed, as in the original
@@ -18,14 +18,6 @@ OFFLINE_MS = 180_000
 WORKERS_MAX = 500
 NAME_CHARS = 120
 STEP = 500
-
-
-class Sealer(Protocol):
-    """Encrypts what must not lie open in the database."""
-
-    def seal(self, text: str) -> str: ...
-
-    def open(self, text: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,21 +142,6 @@ def workers_of(tx: Connection, jobs: Sequence[str]) -> dict[str, str]:
         rows = tx.execute(query.where(old_claims.c.job.in_(jobs[start : start + STEP])))
         found.update({row.job: row.worker for row in rows})
     return found
-
-
-# Values that are handed in, sealed.
-
-
-def set_value(tx: Connection, box: Sealer, name: str, value: str, *, by: str, now_ms: int) -> None:
-    """Keep a value, encrypted."""
-    row = {"name": name, "sealed": box.seal(value), "by": by[:NAME_CHARS], "changed_ms": now_ms}
-    upsert(tx, old_values, row, ("name",))
-
-
-def get_value(tx: Connection, box: Sealer, name: str) -> str:
-    """Answer a value, "" when there is none."""
-    sealed = tx.scalar(select(old_values.c.sealed).where(old_values.c.name == name))
-    return box.open(sealed) if sealed else ""
 
 
 # Probes.

@@ -1,8 +1,9 @@
 """One conversation with the portal: log in, ask, write, and notice when the session is no longer ours.
 
 Each login evicts the one before it, so whoever uses the account first takes its section (`portal_of`), over
-all workers. A session that was evicted shows in two ways: `login="-1"`, after which we log in once; and a
-correct answer without rows, which only a fresh session can tell from "not there" (see `lookups`).
+all workers, and goes on with the session that the last one left. A session that somebody else evicted shows
+in two ways: `login="-1"`, after which we log in once; and a correct answer without rows, which only a fresh
+session can tell from "not there" (see `lookups`).
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import aiohttp
 import orjson
 import structlog
 
 from atalaia.ambient import Ambient
-from atalaia.clock import to_ms, within
+from atalaia.clock import from_ms, to_ms, within
 from atalaia.connectors.traffilog.heard import PORTAL_EVICTED, PORTAL_KEPT
 from atalaia.connectors.traffilog.portal import forms, xml
-from atalaia.connectors.traffilog.portal.cookies import Cookies
+from atalaia.connectors.traffilog.portal.cookies import SESSION, Cookies
 from atalaia.connectors.traffilog.portal.forms import Form
 from atalaia.connectors.traffilog.reach import context_of, read_client_error
 from atalaia.connectors.traffilog.settings import Sharing, TraffilogSettings
@@ -79,12 +80,33 @@ class Account:
         self.calm_told = now - self.calm_since >= KEPT_TOLD_EVERY
         return self.calm_told
 
+    def mark(self) -> tuple[str, ...]:
+        """Answer what changes with each login, and with nothing else."""
+        since = self.since.isoformat() if self.since else ""
+        return (since, *(self.cookies.values.get(name, "") for name in SESSION))
+
+    def to_text(self) -> str:
+        """Answer the session as it is kept for other workers; a secret."""
+        since_ms = to_ms(self.since) if self.since else None
+        return orjson.dumps({"since_ms": since_ms, "cookies": dict(self.cookies.values)}).decode()
+
+    def take_over(self, text: str) -> None:
+        """Go on with the session that another worker left, if it is newer; what cannot be read is none."""
+        try:
+            told: Any = orjson.loads(text or "{}")
+            since = from_ms(told["since_ms"])
+            cookies = {str(name): str(value) for name, value in told["cookies"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        if self.since is None or since > self.since:
+            self.since, self.cookies = since, Cookies(cookies)
+
     def evicted_since(self, moment: datetime) -> int:
         """Answer how often somebody else's login ended our session since `moment`."""
         return sum(1 for at in self.evictions if at >= moment)
 
 
-# Cookies live in memory only, and with the process: a worker that starts logs in.
+# What this process knows; what all workers share of it is kept sealed in the database.
 _ACCOUNTS: dict[tuple[str, str], Account] = {}
 
 
@@ -115,11 +137,15 @@ async def portal_of(ctx: JobContext) -> AsyncGenerator[Portal]:
 
     async with ctx.section(section_of(settings), shared=True):
         account = account_of(settings)
-        before = account.evictions[-1:]
+        before, name = account.evictions[-1:], section_of(settings)
+        account.take_over(await ctx.kept(name))
+        mark = account.mark()
         async with Portal(settings, account, ctx.ambient, record) as portal:
             try:
                 yield portal
             finally:
+                if account.mark() != mark:
+                    await ctx.keep(name, account.to_text())
                 new = [at for at in account.evictions if not before or at > before[0]]
                 now = ctx.ambient.clock.now()
                 told = [_heard_of(ctx, settings, at) for at in new]

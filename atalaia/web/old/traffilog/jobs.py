@@ -8,12 +8,13 @@ from fastapi import Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
-from atalaia.desk.old_clients.kept import Claim, get_value, note_claim, workers_of
+from atalaia.desk.old_clients.kept import Claim, note_claim, workers_of
 from atalaia.errors import AtalaiaError
 from atalaia.jobs import queries
 from atalaia.jobs.external import OldToken
 from atalaia.jobs.queries import ENDED, Job, JobFilter
 from atalaia.jobs.submit import NotNow, Orders
+from atalaia.store.sealed import get_value
 from atalaia.web.old.traffilog.access import Reader, WorkerKey, Working
 from atalaia.web.old.traffilog.acting import (
     act,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from fastapi import Request
 
-from atalaia.clock import within
+from atalaia.clock import to_ms, within
 from atalaia.connections.registry import Configured
 from atalaia.connectors.traffilog.portal import people
 from atalaia.connectors.traffilog.portal.client import Portal, account_of, section_of
 from atalaia.connectors.traffilog.portal.people import Client
 from atalaia.connectors.traffilog.settings import TraffilogSettings
-from atalaia.errors import StoreUnavailable, UpstreamError
+from atalaia.errors import ConfigError, StoreUnavailable, UpstreamError
 from atalaia.jobs.section import hold
+from atalaia.store.sealed import get_value, set_value
 from atalaia.web.old.traffilog.common import OldRefusal
 from atalaia.web.parts import Parts, parts_of
 
@@ -44,12 +46,22 @@ async def ask_portal(parts: Parts, connection: Configured, work: Callable[[Porta
     if not settings.portal_url:
         raise OldRefusal(409, "not_configured", detail="The telematics connection has no portal.")
 
+    name, account, box = section_of(settings), account_of(settings), parts.secretbox
+
     async def use() -> T:
-        async with (
-            hold(parts.store, parts.ambient, section_of(settings)),
-            Portal(settings, account_of(settings), parts.ambient) as portal,
-        ):
-            return await work(portal)
+        async with hold(parts.store, parts.ambient, name):
+            with suppress(ConfigError):  # sealed with a key that is gone
+                account.take_over(await parts.store.read(lambda tx: get_value(tx, box, name)))
+            mark = account.mark()
+            try:
+                async with Portal(settings, account, parts.ambient) as portal:
+                    return await work(portal)
+            finally:
+                if account.mark() != mark:
+                    text, now = account.to_text(), to_ms(parts.ambient.clock.now())
+                    await parts.store.write(
+                        lambda tx: set_value(tx, box, name, text, by="old clients", now_ms=now)
+                    )
 
     try:
         return await within(parts.ambient.clock, PATIENCE_S, use())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from atalaia.desk.old_clients.kept import get_value, set_value
+from atalaia.store.sealed import get_value, set_value
 from atalaia.web.old.traffilog.access import AdminKey, Watching, WorkerKey
 from atalaia.web.old.traffilog.common import Body, OldRefusal, body_of, now_ms, old_router, takes, word
 from atalaia.web.parts import Parts, parts_of

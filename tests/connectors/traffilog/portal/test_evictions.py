@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from atalaia.clock import HeldClock, to_ms
 from atalaia.connectors.traffilog.portal import client
+from atalaia.connectors.traffilog.portal.client import Account
+from atalaia.connectors.traffilog.portal.cookies import Cookies
 from atalaia.jobs.rows import Job
 from atalaia.jobs.submit import Order
+from atalaia.store.old_client_tables import old_values
 from atalaia.store.tables import events
 from tests.connectors.traffilog.folding import CONNECTION as FLEET
 from tests.connectors.traffilog.folding import Fold, told_again
@@ -180,3 +183,37 @@ async def test_connections_that_have_one_account_share_its_session(bench: Bench)
         await bench.ends(job)
 
     assert (bench.sim.portal.logins[PORTAL_USER], bench.sim.portal.evictions) == (1, 0)
+
+
+@on_both("bench")
+async def test_the_next_worker_goes_on_with_the_session_that_the_last_one_left(bench: Bench):
+    await bench.run("vehicle_resolve", plate=USED_PLATE)
+    await bench.stop()
+    client.forget_all()  # as another process knows nothing
+    await bench.start()
+    await bench.run("vehicle_resolve", plate="TST2N33")
+
+    assert (bench.sim.portal.logins[PORTAL_USER], bench.sim.portal.evictions) == (1, 0)
+
+
+async def test_a_kept_session_that_has_ended_or_cannot_be_read_costs_one_login(bench: Bench):
+    await bench.run("vehicle_resolve", plate=USED_PLATE)
+    client.forget_all()
+    evict_at(bench, READS[0])
+    await bench.run("vehicle_resolve", plate="TST2N33")
+    assert bench.sim.portal.logins[PORTAL_USER] == 3  # somebody else's is one of them
+
+    client.forget_all()
+    await bench.store.write(lambda tx: tx.execute(update(old_values).values(sealed="nonsense")))
+    await bench.run("vehicle_resolve", plate="TST2P41")
+    assert bench.sim.portal.logins[PORTAL_USER] == 4
+
+
+def test_what_is_kept_of_a_session_is_a_secret_that_comes_back_whole():
+    account = Account(("u", "n"), Cookies({"TFL_SESSION": "s", "AWSALB": "x"}), HeldClock().now())
+    other = Account(("u", "n"))
+    other.take_over(account.to_text())
+    assert (other.mark(), other.cookies.values) == (account.mark(), account.cookies.values)
+    other.take_over("")
+    other.take_over('{"since_ms":"x"}')
+    assert other.mark() == account.mark()
