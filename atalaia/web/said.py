@@ -360,6 +360,7 @@ _OURS: tuple[str, ...] = (
     N_("There is no such field: leave it out"),
     N_("{} Until it is parked, the unit {} is on no record. Run it again: it goes on from here."),
     N_("{} Until the new unit is saved, the vehicle {} carries none. Run it again: it goes on from here."),
+    N_("A list, but none of vehicle models: no row has an asset_type."),
     N_("Records do not get to the export “{}”."),
     N_("Look at what it says there; nothing is lost, and it is tried again every half hour."),
     N_("Its destination is not set up any more."),

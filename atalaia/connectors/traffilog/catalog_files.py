@@ -80,7 +80,11 @@ def _read(name: str, raw: bytes) -> Catalog:
 def _read_json(name: str, whole: Any) -> Catalog:
     reader = _Reader(name)
     if isinstance(whole, list):
-        reader.models(cast("list[Any]", whole), "", "asset_type")
+        rows = cast("list[Any]", whole)
+        named = [cast("dict[str, Any]", row) for row in rows if isinstance(row, dict)]
+        if rows and not any(name in row for row in named for name in ("asset_type", "manufacturer")):
+            raise ConfigError("A list, but none of vehicle models: no row has an asset_type.")
+        reader.models(rows, "", "asset_type")
         return reader.catalog
     top = cast("dict[str, Any]", whole)
     readers: tuple[tuple[str, Callable[[Any], None]], ...] = (

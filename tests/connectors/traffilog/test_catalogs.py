@@ -135,7 +135,8 @@ def test_the_text_file_is_read_by_its_lines():
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b" \n", b"{", b"{}", b'{"a":1}', b"a;b;c\n1;2;3", b'"text"', b"\xff\xfe"]
+    "raw",
+    [b"", b" \n", b"{", b"{}", b'{"a":1}', b"a;b;c\n1;2;3", b'"text"', b"\xff\xfe", b'[{"id":"1"}]', b"[5]"],
 )
 def test_a_file_of_no_known_form_is_refused_in_words(raw: bytes):
     with pytest.raises(ConfigError) as caught:
