@@ -242,8 +242,9 @@ async def test_input_that_does_not_do_names_its_field(
 
 
 def test_roles_grow_and_only_know_scopes_that_exist() -> None:
-    sets = [scopes_of(role) for role in reversed(ROLES)]
-    assert sets[0] < sets[1] < sets[2] == set(SCOPES)
+    sets = {role: scopes_of(role) for role in ROLES}
+    assert sets["viewer"] < sets["agent"] < sets["admin"] == set(SCOPES)
+    assert sets["technician"] < sets["agent"]
     assert scopes_of("made up") == frozenset()
 
 
