@@ -16,7 +16,7 @@ from atalaia.web.show import moment
 STEPS = {
     "began": N_("See how it is before"),
     "already assigned": N_("See whether it is assigned already"),
-    "queue": N_("Prepare and execute it"),
+    "queue": N_("Prepare and execute"),
     "follow": N_("Follow the process to its end"),
     "acknowledged": N_("Wait for the unit's acknowledgement"),
     "gate": N_("Wait for the unit to come back"),
