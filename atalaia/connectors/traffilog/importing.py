@@ -124,6 +124,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     MOUNTS: ("label", "harness"),
     LABELS: ("side", "word"),
 }
+NEEDED = {SCHEMES: 3, MODELS: 3}  # so many of the first fields must be filled in; elsewhere two
 SOURCES: tuple[Source, ...] = get_args(Source)
 
 
@@ -138,7 +139,7 @@ def item_from(catalog: str, given: Mapping[str, str]) -> Item:
         for name in ("id", "client_id", "scheme_id")
         if catalog in (CLIENTS, SCHEMES, MODELS) and value.get(name) and not _DIGITS.fullmatch(value[name])
     ]
-    needed = FIELDS[catalog][: 3 if catalog in (SCHEMES, MODELS) else 2]
+    needed = FIELDS[catalog][: NEEDED.get(catalog, 2)]
     wrong += [{"field": name, "said": "Fill it in."} for name in needed if not value[name]]
     if catalog == SCHEMES and value["source"] not in SOURCES:
         wrong.append({"field": "source", "said": "That does not fit."})

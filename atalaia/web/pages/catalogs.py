@@ -181,6 +181,7 @@ async def _draw(
         return Shown(entries, following, changes, counts, clients, sync, problems or []), opened
 
     shown, opened = await look(request, read)
+    offered = await parts_of(request).store.read(_clients) if key else []
     with i18n.drawing(render.view_of(request)):
         tabs = [(one, catalog_name(one), f"/catalogs/{one}", shown.counts[one]) for one in CATALOGS]
         sides = [(one, one) for one in SIDES]
@@ -192,8 +193,13 @@ async def _draw(
         request, "catalogs/catalog.html", part, catalog=catalog, title=title, tabs=tabs, shown=shown, q=q,
         first=after is None, opened=opened, editing=bool(key), values=values, errors=errors or {}, said_=said,
         fields=importing.FIELDS[catalog], field_names=FIELD_NAMES, sources=sources, sides=sides,
-        told=told_of, owner=owner_of, told_problems=told_problems, differs=differs,
+        needed=importing.NEEDED.get(catalog, 2), offered=offered, told=told_of, owner=owner_of,
+        told_problems=told_problems, differs=differs,
     )  # fmt: skip
+
+
+def _clients(tx: Connection) -> list[tuple[str, str]]:
+    return [(one.key, one.name) for one in kept.all_entries(tx, kept.CLIENTS)]
 
 
 def told_of(entry: Entry, clients: Mapping[str, str]) -> list[tuple[str, str]]:
