@@ -152,4 +152,8 @@ FORMS: tuple[str, ...] = (
     N_("{} does not fit: {}."),
     N_("Its code ended while it was on its way. {}"),
     N_("There is a defect in this job's code (it cancelled itself)."),
+    N_("The login was refused."),
+    N_("Run it again: it goes on from here."),
+    N_("Until the new unit is saved, the vehicle {} carries none."),
+    N_("Until it is parked, the unit {} is on no record."),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, cast
 
 import orjson
@@ -93,7 +93,7 @@ def read_job(tx: Connection, job: Job) -> Shown:
         job=job,
         steps=queries.list_steps(tx, job.id),
         chain=chain,
-        history=[tell(event, Names(names, plates=plates)) for event in told],
+        history=[of_this_job(tell(event, Names(names, plates=plates))) for event in told],
         frames=sorted(
             queries.last_frames(tx, job.id, direction="sent", limit=SENT)
             + queries.last_frames(tx, job.id, direction="received", limit=RECEIVED),
@@ -104,6 +104,12 @@ def read_job(tx: Connection, job: Job) -> Shown:
         plates=plates,
         installation=plate_of(tx, job.root),
     )
+
+
+def of_this_job(told: Told) -> Told:
+    """Answer a fact without the name of the job, which is the page's own title: what follows its colon."""
+    _, colon, rest = told.title.partition(": ")
+    return replace(told, title=rest[:1].upper() + rest[1:]) if colon and rest else told
 
 
 @dataclass
