@@ -32,15 +32,16 @@ SERVED = (
     "tests/test_package.py", "tests/test_reference.py", "tests/connectors/asterisk/test_properties.py",
     "tests/desk/test_folds.py",
 )  # fmt: skip
-# Whole hubs with a clock of their own: two cores that also carry SIP phones are too few for them. One worker
-# plays the phones and then these, so they never meet.
-BUSY = (
-    "tests/jobs/",
-    "tests/connectors/traffilog/live/",
-    "tests/connectors/traffilog/portal/",
-    "tests/journeys/test_telematics_kills.py",
-    "tests/web/old/",
-)
+# Whole hubs with a clock of their own: two cores that also carry SIP phones are too few for them. They come
+# after the phones, in two rows that run beside each other.
+BUSY = {
+    "tests/jobs/": "hubs",
+    "tests/journeys/test_telematics_kills.py": "hubs",
+    "tests/web/old/": "hubs",
+    "tests/connectors/traffilog/live/": "fleet",
+    "tests/connectors/traffilog/portal/": "fleet",
+}
+PLACES = ("asterisk", "services", "browser", "hubs", "fleet", "")  # in this order
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long_ones and not config.getoption("--long"):
         config.hook.pytest_deselected(items=long_ones)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
-    places = {name: place for place, name in enumerate(["asterisk", "services", "browser", ""])}
+    places = {name: place for place, name in enumerate(PLACES)}
     order: dict[pytest.Item, int] = {}
     for item in items:
         group = _group(item)
@@ -65,9 +66,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("browser" if group == "browser" else "peers")
             if not item.get_closest_marker("xdist_group"):
                 item.add_marker(pytest.mark.xdist_group(group))
-        if item.nodeid.startswith(BUSY):
-            order[item] = max(order[item], places["services"])
-            item.add_marker(pytest.mark.xdist_group("asterisk"), append=False)
+        row = next((row for begin, row in BUSY.items() if item.nodeid.startswith(begin)), "")
+        if row:
+            order[item] = places[row]
+            item.add_marker(pytest.mark.xdist_group(row), append=False)
         if config.getoption("loadgroup", False):
             _name_group(item)
     # Under xdist the long row of peers must start first; alone, a quick failure should come first.
