@@ -190,7 +190,11 @@ async def test_a_running_job_is_called_off_at_once_where_nothing_has_left(yard: 
     yard.upstream.away = True
     await yard.start()
     job = await yard.submit()
-    await yard.until(lambda: yard.upstream.asked, "it has begun")
+
+    async def says_so() -> bool:
+        return "progressed" in await yard.told(job)
+
+    await yard.until(says_so, "it has begun, and says that the upstream is away")
     await yard.cancel(job)
     await yard.until(lambda: not yard.jobs.running, "its code ends")
     yard.upstream.away = False
