@@ -209,10 +209,12 @@ async def test_a_killed_asterisk_closes_its_calls_at_the_moment_the_line_broke(
 ) -> None:
     place = make_place()
     connection, _ = await set_out(place, asterisk, rabbitmq, tmp_path)
-    talking = asterisk.start_call("many", count=6, rate=10, ring=0.3, talk=50)
+    # More calls than are waited for: a phone on a busy machine may lose the first word of one.
+    talking = asterisk.start_call("many", count=9, rate=10, ring=0.3, talk=110)
+    await until(lambda: _answered(place, 6), "six calls are answered", within_s=100)
+    before = await open_calls(place)
     ringing = asterisk.start_call("no-answer", origin="1131001", to="1131002")
-    await until(lambda: _more_calls_than(place, 6), "seven calls are open")
-    await until(lambda: _answered(place, 6), "six calls are answered")
+    await until(lambda: _more_calls_than(place, before), "one more call rings", within_s=100)
 
     await asyncio.to_thread(asterisk.crash)
     broke_ms = time.time() * 1000
@@ -226,10 +228,11 @@ async def test_a_killed_asterisk_closes_its_calls_at_the_moment_the_line_broke(
     found = await told(rabbitmq)
     answered = [one for one in found if one.statuses[-1] == "closed"]
     vain = [one for one in found if one.statuses[-1] == "unanswered"]
-    assert (len(answered), len(vain)) == (6, 1), [str(one) for one in found]
+    assert len(answered) >= 6 and vain, [str(one) for one in found]
+    assert len(answered) + len(vain) == len(found) == len(await facts(place, "call.opened"))
     assert all(one.is_forceclosed and one.last["extra"]["recovered"] for one in found)
     assert all(abs(one.last["extra"]["ended_ms"] - broke_ms) < 3000 for one in found)
-    assert vain[0].last["extra"]["reason"] == "lost"
+    assert all(one.last["extra"]["reason"] == "lost" for one in vain)
     (gap,) = await gaps_of(place)
     assert gap["closed_ms"]
 
