@@ -13,7 +13,7 @@ import typer
 from atalaia.cli.common import fail
 from atalaia.errors import AtalaiaError
 
-CONNECTORS = ("asterisk", "traffilog")
+CONNECTORS = ("asterisk", "traffilog", "wppconnect")
 
 
 def replay(
@@ -25,6 +25,7 @@ def replay(
         typer.Argument(
             help="The capture. asterisk: one JSON object a line. traffilog: frames of the socket (JSONL, or a"
             " HAR from the browser's developer tools), a vehicle's record (JSON), or a folder of records."
+            " wppconnect: a webhook's body, a list or lines of them, a transcript with records, or a folder."
         ),
     ],
     messages: Annotated[
@@ -32,7 +33,7 @@ def replay(
         typer.Option(
             "--messages",
             help="Instead of the facts: what consumers would get (asterisk), the messages as they were put"
-            " together (traffilog).",
+            " together (traffilog), what was heard (wppconnect).",
         ),
     ] = False,
     etc: Annotated[
@@ -78,6 +79,10 @@ def _lines(connector: str, file: Path, messages: bool, named: dict[str, Any]) ->
         from atalaia.connectors.traffilog.replay import replay_file as replay_traffilog
 
         return replay_traffilog(file, messages=messages)
+    if connector == "wppconnect":
+        from atalaia.connectors.wppconnect.replay import replay_file as replay_wppconnect
+
+        return replay_wppconnect(file, messages=messages)
     from atalaia.connectors.asterisk.replay import replay_file
 
     return replay_file(file, messages=messages, **named)
