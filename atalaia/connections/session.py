@@ -87,6 +87,26 @@ class CheckStep:
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+@dataclass(frozen=True, slots=True)
+class Hooked:
+    """What one webhook says: events for the log, and the files that were in it, by their SHA-256."""
+
+    heard: list[Heard]
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """How an upstream is heard that calls us, at `/hooks/<connection>/<token>`.
+
+    token: (settings) -> the secret of the address. take: (settings, body, came_ms) -> what it says; no body
+    is refused for its content.
+    """
+
+    token: Callable[[Any], str]
+    take: Callable[[Any, bytes, int], Hooked]
+
+
 # Runs one session from dialling to its loss. Returns only when cancelled; otherwise raises one of the five
 # errors of `atalaia.errors`. Before it raises it closes what it opened.
 RunSession = Callable[[Any, SessionPort], Awaitable[None]]

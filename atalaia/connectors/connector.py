@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from atalaia.connections.session import Check, Plane, RunSession
+from atalaia.connections.session import Check, Hook, Plane, RunSession
 from atalaia.deliveries.formats import Format
 from atalaia.events.policy import Keep
 from atalaia.jobs.model import JobKind
@@ -30,6 +30,7 @@ class Connector:
         (settings) -> [{"name","format","filter","target","options","policy"}]. Secrets stay in the settings.
     servers: AMQP servers for targets that say `servers_from: connection:<id>`, in order of preference:
         (settings) -> [{"host","port","user","password","tls"}].
+    hook: how it is heard when it calls us; beside a session, or in place of one.
     jobs: what a person may ask of this upstream; their names are unique within the connector.
     schedules: which of them the clock asks for, for each connection that is wanted.
     world: which screens it fills, e.g. "calls".
@@ -47,6 +48,7 @@ class Connector:
     keep: Mapping[str, Keep] = field(default_factory=dict[str, Keep])
     subscriptions: Callable[[Any], list[dict[str, Any]]] | None = None
     servers: Callable[[Any], list[dict[str, Any]]] | None = None
+    hook: Hook | None = None
     jobs: Sequence[JobKind] = ()
     schedules: Sequence[Schedule] = ()
     world: str = ""

@@ -18,11 +18,12 @@ from atalaia.deliveries.subscription import list_subscriptions, open_secrets
 from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.store.bell import LEASES
 from atalaia.version import VERSION
-from atalaia.web import api, assets, intake, pages, problems, render
+from atalaia.web import api, assets, hooks, intake, pages, problems, render
 from atalaia.web.access import TokenCache, Who, forbidden, require, who_of
 from atalaia.web.api.connections import learn
 from atalaia.web.door import Door
 from atalaia.web.health import Health
+from atalaia.web.hooks import Hooks
 from atalaia.web.i18n import View
 from atalaia.web.intake import Intake
 from atalaia.web.limits import Limiter
@@ -43,12 +44,17 @@ class App(FastAPI):
     """FastAPI with a shorter way for the intake: its own layers cost as much as the event itself."""
 
     intake: Intake | None = None
+    hooks: Hooks | None = None
     old: OldAddresses | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.intake is not None and scope["type"] == "http" and scope["path"].startswith(intake.PREFIX):
             scope["app"] = self
             await self.intake(scope, receive, send)
+            return
+        if self.hooks is not None and scope["type"] == "http" and scope["path"].startswith(hooks.PREFIX):
+            scope["app"] = self
+            await self.hooks(scope, receive, send)
             return
         if self.old is not None and scope["type"] == "http" and self.old.meant_by(scope["path"]):
             self.old.load()
@@ -101,6 +107,7 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     app.add_middleware(Door, parts=parts, cache=cache, origins=origins)
     app.add_middleware(Cors, allowed=origins)
     app.intake = Intake(parts, cache)
+    app.hooks = Hooks(parts)
     return app
 
 

@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 2
 WELCOME = "/welcome/"
+HOOKS = "/hooks/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ def respond(request: Request, problem: Problem) -> Response:
         "title": problem.title,
         "status": problem.status,
         "detail": redactor.text(problem.detail),
-        "instance": request.url.path,
+        "instance": shown_path(request.url.path),
         "id": _id(request),
         "errors": [fault.as_data() for fault in problem.errors],
     }
@@ -218,7 +219,10 @@ def respond(request: Request, problem: Problem) -> Response:
 
 
 def shown_path(path: str) -> str:
-    """Answer a path for the log: a one-time link is a secret."""
+    """Answer a path for the log and for answers: a one-time link and a webhook's address are secrets."""
+    if path.startswith(HOOKS):
+        connection, slash, _ = path.removeprefix(HOOKS).partition("/")
+        return f"{HOOKS}{connection}/{MASK}" if slash else path
     return f"{WELCOME}{MASK}" if path.startswith(WELCOME) else path
 
 

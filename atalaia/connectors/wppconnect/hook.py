@@ -1,0 +1,65 @@
+"""One webhook's body on its way into the log: read, taken out what is a file, never refused for its content.
+
+Source: contract WhatsApp, sections 3.1 and 3.3.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import Any, cast
+
+from atalaia.connections.session import Hooked
+from atalaia.connectors.wppconnect import heard
+from atalaia.connectors.wppconnect.envelope import Json, Said, read_said, session_key
+from atalaia.connectors.wppconnect.message import MEDIA
+from atalaia.connectors.wppconnect.settings import WppconnectSettings
+from atalaia.errors import Unreadable
+
+# A thumbnail stays where it is; the file itself, which `autoDownload` puts there, is kept beside the log.
+INLINE_CHARS_MAX = 32_768
+
+
+def take_hook(settings: Any, raw: bytes, came_ms: int) -> Hooked:
+    """Answer what one body says. What cannot be read is an event, too, kept as it came.
+
+    The session comes from the address, because events of the pairing carry no name; a name that is another
+    session's is kept and shown, and changes nothing.
+    """
+    names = cast("WppconnectSettings", settings).names
+    try:
+        said = read_said(raw)
+    except Unreadable:
+        return Hooked([heard.unreadable(raw, came_ms)])
+    files: dict[str, bytes] = {}
+    payload = _without_files(said.payload, files)
+    if said.session and session_key(said.session) not in names:
+        payload = {**payload, "$other_session": said.session}
+    whole = Said(said.event, said.session, payload, said.event_id, said.said_ms, said.form)
+    return Hooked([heard.heard_of(whole, came_ms)], files)
+
+
+def _without_files(payload: Json, files: dict[str, bytes]) -> Json:
+    """Take the file out of a media message and leave its hash; what is no base64 stays."""
+    if payload.get("type") not in MEDIA:
+        return payload
+    found: Json = {}
+    for key in ("body", "content"):
+        value = payload.get(key)
+        if not isinstance(value, str) or len(value) <= INLINE_CHARS_MAX:
+            continue
+        content = _decode(value)
+        if content is None:
+            continue
+        digest = hashlib.sha256(content).hexdigest()
+        files[digest] = content
+        found[key] = {"$file": digest, "size_bytes": len(content)}
+    return {key: found.get(key, value) for key, value in payload.items()} if found else payload
+
+
+def _decode(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+    except (ValueError, binascii.Error):
+        return None
