@@ -55,6 +55,7 @@ from atalaia.redact import Redactor
 from atalaia.secretbox import SecretBox
 from atalaia.settings import Settings
 from atalaia.store.connect import open_store
+from atalaia.store.files import FOLDER, FileStore
 from atalaia.store.leases import Lease
 from atalaia.store.ownership import Ownership, Watch, free_all
 from atalaia.store.store import Store
@@ -155,7 +156,9 @@ async def build(
     kinds = job_kinds(connectors)
     orders = Orders(ambient, kinds, redactor)
     engine = DbosEngine(database_url, settings.data_dir, worker, lambda job, n: jobs.execute(job, n))
-    jobs = Jobs(House(store, eventlog, ambient, orders, redactor, engine, secretbox), kinds, registry, worker)
+    files = FileStore(settings.data_dir / FOLDER, ambient.ids)
+    house = House(store, eventlog, ambient, orders, redactor, engine, files, secretbox)
+    jobs = Jobs(house, kinds, registry, worker)
     return Hub(
         settings=settings,
         ambient=ambient,

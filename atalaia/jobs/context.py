@@ -31,6 +31,7 @@ from atalaia.jobs.submit import Order, Orders, close_question
 from atalaia.jobs.waiting import Abandoned, first_of
 from atalaia.redact import Redactor
 from atalaia.store.bell import JOBS
+from atalaia.store.files import FileStore
 from atalaia.store.leases import Lease
 from atalaia.store.sealed import Sealer, get_value, set_value
 from atalaia.store.store import Store
@@ -56,6 +57,7 @@ class House:
     orders: Orders
     redactor: Redactor
     engine: Engine
+    files: FileStore
     sealer: Sealer | None = None
 
 
@@ -106,6 +108,10 @@ class Context:
     @property
     def ambient(self) -> Ambient:
         return self.house.ambient
+
+    @property
+    def files(self) -> FileStore:
+        return self.house.files
 
     async def step(
         self, name: str, kind: StepKind, work: Callable[[Effect], Awaitable[T]], *,

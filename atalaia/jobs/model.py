@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
 from atalaia.events.model import Appended, Heard
+from atalaia.store.files import FileStore
 
 T = TypeVar("T")
 
@@ -136,6 +137,11 @@ class JobContext(Protocol):
 
     @property
     def ambient(self) -> Ambient: ...
+
+    @property
+    def files(self) -> FileStore:
+        """What was sent to us or is to be sent, by the hash of its content."""
+        ...
 
     async def step(
         self, name: str, kind: StepKind, work: Callable[[Effect], Awaitable[T]], *,

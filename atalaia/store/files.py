@@ -10,11 +10,12 @@ from pathlib import Path
 
 from atalaia.ids import Ids
 
+FOLDER = "media"  # within the data folder
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Files:
+class FileStore:
     """One folder. The same content is kept once, whoever brings it."""
 
     folder: Path
@@ -38,6 +39,10 @@ class Files:
             new.unlink(missing_ok=True)
         _sync_folder(path.parent)
         return digest
+
+    def read(self, sha256: str) -> bytes:
+        """Answer a file's content. Errors: `ValueError` for no hash, `OSError` when it is not there."""
+        return self.path(sha256).read_bytes()
 
     def path(self, sha256: str) -> Path:
         """Answer where a file lies, whether or not it is there. Errors: `ValueError` for what is no hash."""

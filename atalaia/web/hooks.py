@@ -19,7 +19,7 @@ from atalaia.clock import to_ms
 from atalaia.connections.session import Hook, Hooked
 from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.events.log import Source
-from atalaia.store.files import Files
+from atalaia.store.files import FOLDER, FileStore
 from atalaia.web import bodies
 from atalaia.web.i18n import N_
 from atalaia.web.limits import Limiter
@@ -29,7 +29,6 @@ from atalaia.web.problems import Problem, defect, of_error, respond, too_many
 log = structlog.get_logger(__name__)
 
 PREFIX = "/hooks/"
-FILES = "media"
 BYTES_MAX = 96 * 1024 * 1024  # a file of 64 MB as base64, and its message around it
 LARGE_BYTES = 1024 * 1024
 LARGE_AT_ONCE = 4
@@ -55,7 +54,7 @@ class Hooks:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._clock = parts.ambient.clock
-        self._files = Files(parts.settings.data_dir / FILES, parts.ambient.ids)
+        self._files = FileStore(parts.settings.data_dir / FOLDER, parts.ambient.ids)
         self._known: dict[str, tuple[_Known | None, float]] = {}
         self._waiting = 0
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)

@@ -24,6 +24,7 @@ from atalaia.jobs.rows import Job, read_job
 from atalaia.jobs.submit import Order, Orders
 from atalaia.jobs.worker import Jobs
 from atalaia.redact import Redactor
+from atalaia.store.files import FileStore
 from atalaia.store.job_tables import job_frames, job_locks, job_steps
 from atalaia.store.ownership import Ownership
 from atalaia.store.store import Store
@@ -62,7 +63,10 @@ class Yard:
         self.ownership = Ownership(self.store, self.ambient, self.worker)
         await self.ownership.beat()
         self.engine = DbosEngine(*self.where, self.worker, lambda job, n: self.jobs.execute(job, n))
-        house = House(self.store, self.log, self.ambient, self.orders, Redactor(), self.engine, Plain())
+        files = FileStore(self.where[1], self.ambient.ids)
+        house = House(
+            self.store, self.log, self.ambient, self.orders, Redactor(), self.engine, files, Plain()
+        )
         self.jobs = Jobs(house, self.kinds, self.registry, self.worker)
         self.jobs.runs.lasting_s = self.lasting_s
         self._tasks = [asyncio.create_task(self.jobs.run())]

@@ -1,0 +1,193 @@
+"""What a person may ask of a WhatsApp session: write to somebody, fetch a file, look up a contact.
+
+Sends to one chat run one after the other. What stays in doubt is a job in doubt: its page offers *it$
+happened*, *run again* and *cancel*, after the chat was looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any, cast
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from atalaia.clock import to_ms
+from atalaia.connectors.wppconnect import heard, sending
+from atalaia.connectors.wppconnect.door import Sent
+from atalaia.connectors.wppconnect.envelope import Json
+from atalaia.connectors.wppconnect.gateway import GatewayDoor
+from atalaia.connectors.wppconnect.sending import Outgoing, gateway_body, server_call
+from atalaia.connectors.wppconnect.server import ServerDoor
+from atalaia.connectors.wppconnect.settings import WppconnectSettings
+from atalaia.connectors.wppconnect.wids import Wid, read_wid
+from atalaia.errors import Rejected
+from atalaia.jobs.model import (
+    CannotTell,
+    Effect,
+    JobContext,
+    JobFailed,
+    JobKind,
+    Planned,
+    StepKind,
+    Verdict,
+)
+
+SEND_S = timedelta(minutes=15).total_seconds()
+
+
+class _Doors:
+    """The doors of one job, opened when they are needed."""
+
+    def __init__(self, ctx: JobContext) -> None:
+        self._settings = cast("WppconnectSettings", ctx.settings)
+        self._clock = ctx.ambient.clock
+        self._stack = AsyncExitStack()
+        self._server: ServerDoor | None = None
+        self._gateway: GatewayDoor | None = None
+
+    async def __aenter__(self) -> _Doors:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def server(self) -> ServerDoor | None:
+        """Answer the door to the server, None when none is configured."""
+        if self._server is None and self._settings.server_url:
+            door = ServerDoor(self._settings, self._clock, "")
+            self._server = await self._stack.enter_async_context(door)
+        return self._server
+
+    async def gateway(self) -> GatewayDoor | None:
+        """Answer the door to the gateway, None when none is configured."""
+        if self._gateway is None and self._settings.gateway_url:
+            self._gateway = await self._stack.enter_async_context(GatewayDoor(self._settings, self._clock))
+        return self._gateway
+
+
+async def run_send(ctx: JobContext, asked: Outgoing) -> Mapping[str, Any]:
+    """Send one message. Answers {"key", "serialized", "ack"}; no key when only a receipt will tell it."""
+    try:
+        content = sending.read_kept(ctx.files, asked)
+    except Rejected as error:
+        raise JobFailed("no_file", str(error)) from None
+    async with _Doors(ctx) as doors:
+
+        async def leave(effect: Effect) -> Mapping[str, Any]:
+            return await sending.send(effect, asked, _now_ms(ctx), lambda: _call(ctx, doors, asked, content))
+
+        async def probe(evidence: Mapping[str, Any]) -> Verdict:
+            server = await doors.server()
+            if server is None:
+                return CannotTell("Only the server itself shows a chat's messages, and none is configured.")
+            return await sending.look_for(server, evidence, _now_ms(ctx), ())
+
+        try:
+            return await ctx.step("send", StepKind.UNSAFE, leave, probe=probe)
+        except Rejected as error:
+            raise JobFailed("not_sent", str(error)) from None
+
+
+async def _call(ctx: JobContext, doors: _Doors, asked: Outgoing, content: bytes | None) -> Sent:
+    """Send by the server where there is one, else by the gateway."""
+    server = await doors.server()
+    if server is not None:
+        route, body = server_call(asked, content)
+        ctx.frame("sent", f"POST {route}", _shown(asked, body))
+        sent = await server.send(route, asked.chat, body)
+    else:
+        gateway = cast("GatewayDoor", await doors.gateway())
+        body = gateway_body(asked, content)
+        ctx.frame("sent", "POST /api/messages", _shown(asked, body))
+        sent = await gateway.send(asked.chat, body)
+    ctx.frame("received", "answer", orjson.dumps(sent.raw).decode())
+    return sent
+
+
+def plan_send(settings: Any, asked: Any) -> Sequence[Planned]:
+    """Answer what would be sent."""
+    given, wanted = cast("WppconnectSettings", settings), cast("Outgoing", asked)
+    if given.server_url:
+        route, body = server_call(wanted, b"")
+        return [Planned(f"POST {route}", _shown(wanted, body))]
+    return [Planned("POST /api/messages", _shown(wanted, gateway_body(wanted, b"")))]
+
+
+def _shown(asked: Outgoing, body: Json) -> str:
+    """Answer a request's body for people: files are named, not shown."""
+    hidden = ("base64", "base64Ptt")
+    shown = {key: f"<{asked.file[:12]}…>" if key in hidden else value for key, value in body.items()}
+    return orjson.dumps({"to": str(asked.chat), **shown}).decode()
+
+
+class MediaAsked(BaseModel):
+    """An attachment of a message that is known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: str = Field(max_length=300, title="Message", description="The whole id of the message.")
+
+
+async def run_media(ctx: JobContext, asked: MediaAsked) -> Mapping[str, Any]:
+    """Fetch one attachment into the hub's files. Answers {"file", "mimetype", "size_bytes"}."""
+    async with _Doors(ctx) as doors:
+
+        async def fetch(_: Effect) -> Mapping[str, Any]:
+            door = await doors.server() or cast("GatewayDoor", await doors.gateway())
+            file = await door.media(asked.message)
+            kept = ctx.files.keep(file.content)
+            return {"file": kept, "mimetype": file.mimetype, "size_bytes": len(file.content)}
+
+        try:
+            return await ctx.step("fetch", StepKind.READ, fetch)
+        except Rejected as error:
+            raise JobFailed("no_media", str(error)) from None
+
+
+class AliasAsked(BaseModel):
+    """A contact by one of its identities."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    contact: str = Field(max_length=100, title="Contact", description="An id like …@lid or …@c.us.")
+
+    @property
+    def wid(self) -> Wid | None:
+        return read_wid(self.contact)
+
+
+async def run_alias(ctx: JobContext, asked: AliasAsked) -> Mapping[str, Any]:
+    """Ask which number a lid is, or the other way round; what is answered goes into the log."""
+    wid = asked.wid
+    if wid is None or not wid.is_person:
+        raise JobFailed("no_contact", "That is no contact; give an id like …@lid or …@c.us.")
+    async with _Doors(ctx) as doors:
+
+        async def look(_: Effect) -> Mapping[str, Any]:
+            door = await doors.server() or cast("GatewayDoor", await doors.gateway())
+            return await door.alias(wid)
+
+        try:
+            found = await ctx.step("look", StepKind.READ, look)
+        except Rejected as error:
+            raise JobFailed("not_offered", str(error)) from None
+    await ctx.append([heard.asked_alias(found, _now_ms(ctx))])
+    phone, lid = read_wid(found.get("phoneNumber")), read_wid(found.get("lid"))
+    return {"phone": str(phone or ""), "lid": str(lid or "")}
+
+
+def _now_ms(ctx: JobContext) -> int:
+    return to_ms(ctx.ambient.clock.now())
+
+
+JOBS = (
+    JobKind(
+        "send", "Send a message", Outgoing, run_send, lambda asked: [f"chat:{asked.chat}"], plan=plan_send,
+        seconds_max=SEND_S,
+    ),
+    JobKind("media", "Fetch an attachment", MediaAsked, run_media, at_once=2, offered=False),
+    JobKind("alias", "Look up a contact", AliasAsked, run_alias, at_once=1),
+)  # fmt: skip
