@@ -138,7 +138,8 @@ async def build(
     if alone:
         await store.write(free_all)
     declared = {name: connector.keep for name, connector in connectors.items()}
-    eventlog = EventLog(store, ambient, Policies(declared, await store.read(read_overrides)))
+    rhythms = _rhythms(connectors)
+    eventlog = EventLog(store, ambient, Policies(declared, await store.read(read_overrides), rhythms))
     registry = Registry({name: one.settings for name, one in connectors.items()}, secretbox)
     worker = ambient.ids.new()
     ownership = Ownership(store, ambient, worker, version=VERSION, git_sha=git_sha(), alone=alone)
@@ -211,10 +212,16 @@ def job_kinds(connectors: Mapping[str, Connector]) -> Kinds:
 
 def _kinds(connectors: Mapping[str, Connector]) -> dict[str, Kind]:
     return {
-        name: Kind(connector.run_session, connector.planes, connector.silence)
+        name: Kind(
+            connector.run_session, connector.planes, connector.silence, connector.routine, connector.server
+        )
         for name, connector in connectors.items()
         if connector.run_session is not None
     }
+
+
+def _rhythms(connectors: Mapping[str, Connector]) -> dict[str, Mapping[str, str]]:
+    return {name: connector.rhythms for name, connector in connectors.items() if connector.rhythms}
 
 
 def _formats(connectors: Mapping[str, Connector]) -> dict[str, Format]:
@@ -249,10 +256,11 @@ def _servers(
 async def _follow_policies(hub: Hub) -> None:
     """Take over what people set for kinds of events, also when another worker took their request."""
     declared = {name: connector.keep for name, connector in hub.connectors.items()}
+    rhythms = _rhythms(hub.connectors)
     while True:
         await hub.ambient.clock.sleep(POLICIES_EVERY_S)
         with contextlib.suppress(StoreUnavailable):
-            hub.log.policies = Policies(declared, await hub.store.read(read_overrides))
+            hub.log.policies = Policies(declared, await hub.store.read(read_overrides), rhythms)
 
 
 def _tell_lost(hub: Hub, lost: list[str]) -> None:

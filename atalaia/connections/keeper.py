@@ -15,21 +15,23 @@ from sqlalchemy import Connection, select
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
+from atalaia.connections.gap_ledger import GapLedger
 from atalaia.connections.pace import Pace
+from atalaia.connections.port import Port, plain
 from atalaia.connections.registry import Configured
+from atalaia.connections.rhythms import RhythmReader
 from atalaia.connections.session import Plane, PlaneState, RunSession
 from atalaia.connections.state import (
+    Asking,
+    AtWork,
     Close,
     Command,
-    Doubt,
     Hearing,
     Input,
-    Live,
     Lost,
     NeedsPerson,
     Open,
     Opening,
-    Proven,
     Rules,
     Start,
     State,
@@ -39,6 +41,8 @@ from atalaia.connections.state import (
     Waiting,
     WakeAt,
     failures_before,
+    hearing_lost,
+    kind_of,
     name_of,
     step,
 )  # fmt: skip
@@ -51,7 +55,7 @@ from atalaia.events.log import EventLog, Source, append_facts
 from atalaia.events.model import Appended, Fact, Heard
 from atalaia.ids import derived_uuid7
 from atalaia.store.leases import Lease, check
-from atalaia.store.tables import alerts, connection_states, planes
+from atalaia.store.tables import connection_states, planes
 from atalaia.store.upsert import upsert, upsert_many
 
 log = structlog.get_logger(__name__)
@@ -70,6 +74,8 @@ class Kind:
     run_session: RunSession
     planes: tuple[Plane, ...]
     silence: timedelta
+    routine: timedelta | None = None
+    server: Callable[[Any], str] | None = None
 
 
 @dataclass
@@ -98,7 +104,7 @@ class Keeper:
         self.state: State = Stopped()
         self.ambient = ambient
         self._kind = kind
-        self._log = eventlog
+        self.log = eventlog
         self._ambient = ambient
         self._pace = pace
         self._inputs: asyncio.Queue[tuple[Input | Fenced, dict[str, Any]]] = asyncio.Queue()
@@ -106,11 +112,14 @@ class Keeper:
         self._number = 0  # grows when a session begins and when it is closed
         self._alarm: asyncio.Task[None] | None = None
         self._planes: dict[str, _Seen] = {}
-        self._alarms: set[str] = set()  # raised here; those of the process before are in the table
         self._changed: set[str] = set()
         self._failure: dict[str, Any] = {}  # what ended the last try, until one is live
         self._flushed_ms: int | None = None
         self._source = Source(configured.id, lease.epoch)
+        self.server = fit_text(kind.server(configured.settings), 200) if kind.server else ""
+        self.gaps = GapLedger(configured.id, eventlog.store, ambient, kind.routine, self.append_facts)
+        self.rhythms = RhythmReader(eventlog.store, ambient.clock, configured.id)
+        self.alarms: set[str] = set()  # raised here; those of the process before are in the table
 
     # What the supervisor calls.
 
@@ -139,8 +148,7 @@ class Keeper:
         if isinstance(before, Stopped):
             return
         # In other states a gap is open already, or nothing was ever heard.
-        live = isinstance(before, Live | Suspect)
-        gaps = [Hearing(before.heard_at, "The hub or the owner stopped.")] if live else []
+        gaps = hearing_lost(before, "The hub or the owner stopped.") if isinstance(before, AtWork) else []
         with suppress(Fenced, StoreUnavailable):
             await self._write(before, Stopped(), gaps, {})
 
@@ -149,18 +157,18 @@ class Keeper:
         essential = [plane.name for plane in self._kind.planes if plane.essential]
 
         def work(tx: Connection) -> int | None:
-            query = select(connection_states.c.state, connection_states.c.heard_ms)
+            query = select(connection_states.c.heard_ms)
             row = tx.execute(query.where(connection_states.c.connection == self.configured.id)).first()
-            if row is None or row.state not in ("live", "suspect"):
-                return None
+            if row is None or row.heard_ms is None:
+                return None  # no session was open, so that a gap is open already
             mine = (planes.c.connection == self.configured.id, planes.c.plane.in_(essential))
             proofs = tx.scalars(select(planes.c.seen_ms).where(*mine, planes.c.seen_ms.is_not(None)))
             return min([row.heard_ms, *proofs])
 
-        started = await self._retry(lambda: self._log.store.read(work))
+        started = await self._retry(lambda: self.log.store.read(work))
         if started is not None:
-            gap = self._gap(started, "The hub was not running.")
-            await self._retry(lambda: self._append([gap]))
+            gap = self.gap(started, "The hub was not running.", "downtime")
+            await self._retry(lambda: self.append_facts([gap]))
 
     # One input.
 
@@ -173,8 +181,9 @@ class Keeper:
         self._note_failure(got, after)
         if self._failure:
             evidence = {**evidence, "failure": self._failure}
-        if name_of(before) != name_of(after) or any(isinstance(c, Hearing) for c in commands):
+        if _moved(before, after) or any(isinstance(c, Hearing) for c in commands):
             await self._retry(lambda: self._write(before, after, commands, evidence))
+            self.gaps.news()
         for command in commands:
             await self._carry_out(command)
 
@@ -238,7 +247,7 @@ class Keeper:
     async def _write(
         self, before: State, after: State, commands: Sequence[Command], evidence: dict[str, Any]
     ) -> None:
-        facts = [] if name_of(before) == name_of(after) else self._transition(before, after, evidence)
+        facts = self._transition(before, after, evidence) if _moved(before, after) else []
         facts += [self._gap_of(command) for command in commands if isinstance(command, Hearing)]
         row = self._row(after, evidence)
 
@@ -247,11 +256,11 @@ class Keeper:
             self._append_in(tx, facts)
             upsert(tx, connection_states, row, ("connection",))
 
-        await self._log.store.write(work)
+        await self.log.store.write(work)
 
     def _transition(self, before: State, after: State, evidence: dict[str, Any]) -> list[Fact]:
         facts: list[Fact] = []
-        if isinstance(before, Live | Suspect) and not isinstance(after, Live | Suspect):
+        if isinstance(before, AtWork) and not isinstance(after, AtWork):
             facts.append(self._fact("connection.lost", after, evidence))
         facts.append(self._fact(f"connection.{name_of(after)}", after, evidence))
         return facts
@@ -260,12 +269,13 @@ class Keeper:
         data = {
             "name": self.configured.name,
             "connector": self.configured.connector,
+            "kind": kind_of(state),
             "reason": _reason(state),
             "attempt": getattr(state, "attempt", 0),
             "epoch": self.lease.epoch,
             "evidence": evidence | {name: _brief(seen) for name, seen in self._planes.items()},
         }
-        if isinstance(state, NeedsPerson):
+        if isinstance(state, NeedsPerson | Asking):
             data["ask"] = state.ask
         return Fact(kind, self.configured.id, to_ms(self._ambient.clock.now()), data)
 
@@ -274,13 +284,15 @@ class Keeper:
         essential = [plane.name for plane in self._kind.planes if plane.essential]
         proofs = [self._planes[name].seen_ms for name in essential if name in self._planes]
         started = min([to_ms(hearing.since), *[proof for proof in proofs if proof is not None]])
-        return self._gap(started, hearing.cause)
+        return self.gap(started, hearing.cause, "loss")
 
-    def _gap(self, started: int, cause: str) -> Fact:
+    def gap(self, started: int, cause: str, origin: str) -> Fact:
+        """Answer the fact that opens a gap."""
         data = {
             "id": derived_uuid7(started, f"gap:{self.configured.id}:{started}"),
             "from_ms": started,
             "cause": cause,
+            "origin": origin,
             "planes": [plane.name for plane in self._kind.planes if plane.essential],
         }
         return Fact("gap.opened", self.configured.id, started, data, dedupe=f"gap:{started}")
@@ -288,7 +300,7 @@ class Keeper:
     def _row(self, state: State, evidence: dict[str, Any]) -> dict[str, Any]:
         now = to_ms(self._ambient.clock.now())
         # While nothing is heard, when something was heard last stays what it was.
-        heard = {"heard_ms": to_ms(state.heard_at)} if isinstance(state, Live | Suspect) else {}
+        heard = {"heard_ms": to_ms(state.heard_at)} if isinstance(state, AtWork) else {}
         return heard | {
             "connection": self.configured.id,
             "state": name_of(state),
@@ -298,14 +310,18 @@ class Keeper:
             "evidence": json.dumps(evidence),
             "epoch": self.lease.epoch,
             "until_ms": to_ms(state.until) if isinstance(state, Waiting) else None,
+            "kind": kind_of(state),
+            "server": self.server,
         }
 
-    async def _append(self, facts: Sequence[Fact]) -> None:
+    async def append_facts(self, facts: Sequence[Fact]) -> None:
+        """Append facts under the lease. Errors: `Fenced`, `StoreUnavailable`."""
+
         def work(tx: Connection) -> None:
             check(tx, self.lease.name, self.lease.epoch)
             self._append_in(tx, facts)
 
-        await self._log.store.write(work)
+        await self.log.store.write(work)
 
     def _append_in(self, tx: Connection, facts: Sequence[Fact]) -> None:
         append_facts(
@@ -325,12 +341,12 @@ class Keeper:
         """Write what was proven at most once a second; the latest look of each plane wins."""
         while True:
             await self._ambient.clock.sleep(PLANES_EVERY_S)
-            heard = to_ms(self.state.heard_at) if isinstance(self.state, Live | Suspect) else None
+            heard = to_ms(self.state.heard_at) if isinstance(self.state, AtWork) else None
             if not self._changed and heard in (None, self._flushed_ms):
                 continue
             changed, self._changed = self._changed, set()
             try:
-                await self._log.store.write(
+                await self.log.store.write(
                     lambda tx, names=changed, heard=heard: self._write_planes(tx, names, heard)
                 )
                 self._flushed_ms = heard
@@ -365,7 +381,7 @@ class Keeper:
     # What the session's port calls. `number` tells a session from those that were closed before it.
 
     async def append(self, heard: Sequence[Heard], came_ms: int | None, number: int) -> list[Appended]:
-        answer = await self._log.put(self._source, heard)
+        answer = await self.log.put(self._source, heard)
         self._sign(number)
         if came_ms is not None and number == self._number:
             self._prove_by_events(came_ms)
@@ -387,7 +403,7 @@ class Keeper:
         now = to_ms(self._ambient.clock.now())
         before = self._planes.get(plane)
         seen = now if state == "proven" else (before.seen_ms if before else None)
-        self._planes[plane] = _Seen(state, claim, _plain(evidence), seen, now)
+        self._planes[plane] = _Seen(state, claim, plain(evidence), seen, now)
         self._changed.add(plane)
         # While opening, a single proof is not yet a sign of life: the session must become live in time.
         if state == "proven" and not isinstance(self.state, Opening):
@@ -395,60 +411,13 @@ class Keeper:
 
     def tell(self, got: Input, evidence: Mapping[str, Any], number: int) -> None:
         if number == self._number:
-            self._inputs.put_nowait((got, _plain(evidence)))
+            self._inputs.put_nowait((got, plain(evidence)))
 
     def _sign(self, number: int) -> None:
         """Note a sign of life. It changes nothing but the time, so it need not queue behind transitions."""
         if number == self._number:
             now = self._ambient.clock.now()
             self.state, _ = step(self.state, Sign(), now, Rules(self._kind.silence, timedelta()))
-
-    async def alarm(self, fact: Fact) -> None:
-        self._alarms.add(fact.key)
-        await self._append([fact])
-
-    async def calm(self, fact: Fact) -> None:
-        """Say that a cause is gone, if it was there: every session calms its causes at its start."""
-        cause = fact.key
-        if cause not in self._alarms and not await self._log.store.read(lambda tx: _stands(tx, cause)):
-            return
-        self._alarms.discard(cause)
-        await self._append([fact])
-
-
-class Port:
-    """A session's view of its keeper; see `session.SessionPort`."""
-
-    def __init__(self, keeper: Keeper, number: int) -> None:
-        self._keeper = keeper
-        self._number = number
-        self.connection = keeper.configured.id
-        self.ambient: Ambient = keeper.ambient
-
-    async def append(self, heard: Sequence[Heard], *, came_ms: int | None = None) -> list[Appended]:
-        return await self._keeper.append(heard, came_ms, self._number)
-
-    def prove(self, plane: str, state: PlaneState, *, claim: str = "", **evidence: Any) -> None:
-        self._keeper.prove(plane, state, claim, evidence, self._number)
-
-    async def live(self, **evidence: Any) -> None:
-        self._keeper.tell(Proven(), evidence, self._number)
-
-    async def suspect(self, reason: str, **evidence: Any) -> None:
-        self._keeper.tell(Doubt(reason), evidence, self._number)
-
-    async def alert(self, cause: str, title: str, *, todo: str, **known: Any) -> None:
-        now = to_ms(self.ambient.clock.now())
-        data = {"title": title, "detail": {"known": _plain(known), "todo": todo, "since_ms": now}}
-        await self._keeper.alarm(Fact("alert.raised", cause, now, data))
-
-    async def calm(self, cause: str) -> None:
-        await self._keeper.calm(Fact("alert.resolved", cause, to_ms(self.ambient.clock.now()), {}))
-
-
-def _stands(tx: Connection, cause: str) -> bool:
-    query = select(alerts.c.cause).where(alerts.c.cause == cause, alerts.c.resolved_ms.is_(None))
-    return tx.execute(query).first() is not None
 
 
 def _known(raised: BaseException) -> UpstreamError | Fenced | None:
@@ -468,14 +437,16 @@ def _known(raised: BaseException) -> UpstreamError | Fenced | None:
             return None
 
 
-def _plain(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer evidence as JSON has it: sessions may hand in times, addresses and the like."""
-    return json.loads(json.dumps(evidence, default=str))
+def _moved(before: State, after: State) -> bool:
+    """Answer whether there is something to tell: another state, or something else is known of the session."""
+    return (name_of(before), kind_of(before)) != (name_of(after), kind_of(after))
 
 
 def _reason(state: State) -> str:
     return (
-        fit_text(state.reason, TEXT_CHARS_MAX) if isinstance(state, Waiting | NeedsPerson | Suspect) else ""
+        fit_text(state.reason, TEXT_CHARS_MAX)
+        if isinstance(state, Waiting | NeedsPerson | Suspect | Asking)
+        else ""
     )
 
 

@@ -7,9 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from atalaia.ambient import Ambient
+from atalaia.connections.ladder import Granted, Held, Ladder, Rung, Unfit
+from atalaia.connections.silence import Rhythm
+from atalaia.connections.truth import Truth
+from atalaia.events.gaps import Reconcile, Reconciled
 from atalaia.events.model import Appended, Heard
 
 PlaneState = Literal["proven", "failing", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to a claim; `id` names the try when it is granted."""
+
+    answer: Granted | Held | Unfit
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +72,54 @@ class SessionPort(Protocol):
         """Report that the session is proven in all essential planes: opening becomes live."""
         ...
 
-    async def suspect(self, reason: str, **evidence: Any) -> None:
-        """Report doubt: live becomes suspect until the next `live`."""
+    async def suspect(self, reason: str, *, kind: Truth = Truth.NONE, **evidence: Any) -> None:
+        """Report doubt: live becomes suspect until the next `live`. So does opening, when a kind is given.
+
+        kind: what is known of the upstream's session; those of `truth.NOT_HEARING` open a gap.
+        """
+        ...
+
+    async def needs(self, reason: str, *, ask: str, kind: Truth, **evidence: Any) -> None:
+        """Report that only a person can go on, while this session stays and keeps looking.
+
+        ask: what to do, e.g. "Scan the code". The next `live` or `suspect` ends it.
+        """
+        ...
+
+    # What was heard, and what may have been missed.
+
+    async def rhythm(self) -> Rhythm:
+        """Answer what was heard in the last four weeks, by the kinds that the connector declares."""
+        ...
+
+    async def lost_hearing(self, since_ms: int, cause: str) -> None:
+        """Open a gap that a look has found: the upstream has what never reached us, since about then."""
+        ...
+
+    async def to_reconcile(self) -> Reconcile:
+        """Wait until something is to be reconciled: hearing is back after a gap, or the routine check is due.
+
+        Answers at once as long as an ended gap is open and was not just handed out; one that `reconciled` did
+        not close is handed out again a minute later.
+        """
+        ...
+
+    async def reconciled(self, what: Reconcile, report: Reconciled) -> None:
+        """Close the gaps of `what` with what was found. The only way in which a gap is closed."""
+        ...
+
+    # The ladder; `recovery.Recovery` calls these.
+
+    async def claim(self, rung: Rung, cause: Truth, ladder: Ladder) -> Claimed:
+        """Ask for a rung: when the limits allow it, its try is written down before this answers `Granted`."""
+        ...
+
+    async def settle(self, claimed: Claimed, outcome: str, said: str) -> None:
+        """Write down how a try ended. outcome: proved, failed."""
+        ...
+
+    async def tell(self, kind: str, **data: Any) -> None:
+        """Write a fact about this connection: what was looked at and found."""
         ...
 
     async def alert(self, cause: str, title: str, *, todo: str, **known: Any) -> None:

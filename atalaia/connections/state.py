@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from atalaia.connections.truth import NOT_HEARING, Truth
 from atalaia.errors import Refused, Unavailable, UpstreamError
 
 # A session must have lived this long before its loss counts as new trouble instead of flapping.
@@ -39,13 +40,32 @@ class Live:
 
 @dataclass(frozen=True)
 class Suspect:
-    """Open, but something essential was not proven lately."""
+    """Open, but something essential was not proven lately. kind: what is known of the upstream's session.
+
+    told: a gap of this doubt is open already.
+    """
 
     attempt: int
     since: datetime
     live_since: datetime
     heard_at: datetime
     reason: str
+    kind: Truth = Truth.NONE
+    told: bool = False
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Open and looking on, but only a person can go on; `ask` says what to do. Fields as in `Suspect`."""
+
+    attempt: int
+    since: datetime
+    live_since: datetime
+    heard_at: datetime
+    reason: str
+    ask: str
+    kind: Truth
+    told: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,8 @@ class NeedsPerson:
     ask: str
 
 
-State = Stopped | Opening | Live | Suspect | Waiting | NeedsPerson
+State = Stopped | Opening | Live | Suspect | Asking | Waiting | NeedsPerson
+AtWork = Live | Suspect | Asking  # a session is open and was proven, or says how far it is
 
 
 @dataclass(frozen=True)
@@ -93,9 +114,19 @@ class Heard:
 
 @dataclass(frozen=True)
 class Doubt:
-    """The session reports that something is not proven any more."""
+    """The session reports that something is not proven any more, and maybe what it knows."""
 
     reason: str
+    kind: Truth = Truth.NONE
+
+
+@dataclass(frozen=True)
+class Need:
+    """The session reports that only a person can go on; it stays and looks on."""
+
+    reason: str
+    ask: str
+    kind: Truth
 
 
 @dataclass(frozen=True)
@@ -110,7 +141,7 @@ class Tick:
     """Time passed."""
 
 
-Input = Start | Stop | Proven | Heard | Doubt | Lost | Tick
+Input = Start | Stop | Proven | Heard | Doubt | Need | Lost | Tick
 
 
 @dataclass(frozen=True)
@@ -162,19 +193,21 @@ def step(state: State, got: Input, now: datetime, rules: Rules) -> tuple[State, 
             return _lost(state, Unavailable("The session was not proven in time."), now, rules)
         case Opening(attempt=n), Proven():
             return Live(n, now, now), [WakeAt(now + rules.silence)]
-        case Suspect(), Proven():
+        case Opening(), Doubt(kind=Truth.NONE):
+            return state, []
+        case ((Opening() | Live() | Suspect() | Asking()), (Doubt() | Need())):
+            return _doubted(state, got, now, rules)
+        case ((Suspect() | Asking()), Proven()):
             return Live(state.attempt, state.live_since, now), [WakeAt(now + rules.silence)]
         case Live(), (Heard() | Proven()):
             return Live(state.attempt, state.since, now), []
-        case Suspect(), Heard():
+        case ((Suspect() | Asking()), Heard()):
             return replace(state, heard_at=now), []
-        case Live(), Doubt(reason=reason):
-            return Suspect(state.attempt, now, state.since, state.heard_at, reason), []
-        case ((Live() | Suspect()), Tick()) if now < state.heard_at + rules.silence:
+        case ((Live() | Suspect() | Asking()), Tick()) if now < state.heard_at + rules.silence:
             return state, [WakeAt(state.heard_at + rules.silence)]
-        case ((Live() | Suspect()), Tick()):
+        case ((Live() | Suspect() | Asking()), Tick()):
             return _lost(state, Unavailable("Nothing was heard or proven for too long."), now, rules)
-        case ((Opening() | Live() | Suspect()), Lost(error=error)):
+        case ((Opening() | Live() | Suspect() | Asking()), Lost(error=error)):
             return _lost(state, error, now, rules)
         case Waiting(), Tick() if now >= state.until:
             return Opening(state.attempt + 1, now), [Open(), WakeAt(now + rules.silence)]
@@ -182,8 +215,8 @@ def step(state: State, got: Input, now: datetime, rules: Rules) -> tuple[State, 
             return state, [WakeAt(state.until)]
         case ((Opening() | Waiting() | NeedsPerson()), Stop()):
             return Stopped(), [Close()]
-        case ((Live() | Suspect()), Stop()):
-            return Stopped(), [Close(), Hearing(state.heard_at, "stopped")]
+        case ((Live() | Suspect() | Asking()), Stop()):
+            return Stopped(), [Close(), *hearing_lost(state, "stopped")]
         case _:
             return state, []
 
@@ -193,20 +226,53 @@ def failures_before(state: State, now: datetime) -> int:
     match state:
         case Live(since=since) if now >= since + SETTLED:
             return 1
-        case Suspect(live_since=since) if now >= since + SETTLED:
+        case Suspect(live_since=since) | Asking(live_since=since) if now >= since + SETTLED:
             return 1
-        case Opening(attempt=n) | Live(attempt=n) | Suspect(attempt=n) | Waiting(attempt=n):
-            return n
+        case Stopped() | NeedsPerson():
+            return 1
         case _:
-            return 1
+            return state.attempt
+
+
+def _doubted(
+    state: Opening | AtWork, got: Doubt | Need, now: datetime, rules: Rules
+) -> tuple[State, list[Command]]:
+    """Take what the session knows. Hearing is lost once in a doubt, however often it is told anew."""
+    if isinstance(state, Suspect | Asking) and (got.reason, got.kind) == (state.reason, state.kind):
+        return state, []
+    if isinstance(state, Suspect | Asking) and got.kind is Truth.NONE:
+        return state, []
+    commands: list[Command] = []
+    told = isinstance(state, Suspect | Asking) and state.told
+    if isinstance(state, Opening):
+        # Nothing was heard before either: what was missed is in the gap that the last loss opened.
+        told, live_since, heard_at = got.kind in NOT_HEARING, now, now
+        commands.append(WakeAt(now + rules.silence))
+    else:
+        live_since = state.since if isinstance(state, Live) else state.live_since
+        heard_at = state.heard_at
+        if got.kind in NOT_HEARING and not told:
+            told = True
+            commands.append(Hearing(heard_at, got.reason))
+    if isinstance(got, Need):
+        return Asking(
+            state.attempt, now, live_since, heard_at, got.reason, got.ask, got.kind, told
+        ), commands  # fmt: skip
+    return Suspect(state.attempt, now, live_since, heard_at, got.reason, got.kind, told), commands
+
+
+def hearing_lost(state: AtWork, cause: str) -> list[Command]:
+    """Answer that hearing is lost, or nothing when the doubt before has told it already."""
+    told = isinstance(state, Suspect | Asking) and state.told
+    return [] if told else [Hearing(state.heard_at, cause)]
 
 
 def _lost(
-    state: Opening | Live | Suspect, error: UpstreamError, now: datetime, rules: Rules
+    state: Opening | AtWork, error: UpstreamError, now: datetime, rules: Rules
 ) -> tuple[State, list[Command]]:
     commands: list[Command] = [Close()]
     if not isinstance(state, Opening):
-        commands.append(Hearing(state.heard_at, str(error)))
+        commands += hearing_lost(state, str(error))
     attempt = failures_before(state, now)
     if isinstance(error, Refused):
         return NeedsPerson(attempt, now, str(error), error.ask), commands
@@ -223,4 +289,10 @@ def name_of(state: State) -> str:
         Suspect: "suspect",
         Waiting: "waiting",
         NeedsPerson: "needs_person",
+        Asking: "needs_person",
     }[type(state)]
+
+
+def kind_of(state: State) -> Truth:
+    """Answer what is known of the upstream's session beside the state."""
+    return state.kind if isinstance(state, Suspect | Asking) else Truth.NONE

@@ -34,6 +34,12 @@ class Connector:
     jobs: what a person may ask of this upstream; their names are unique within the connector.
     schedules: which of them the clock asks for, for each connection that is wanted.
     world: which screens it fills, e.g. "calls".
+    rhythms: event type without the connector's name, may end in "*" -> the kind under which it is counted by
+    hour,
+        so that silence can be judged; the longest pattern wins. Empty: silence is not judged.
+    server: the upstream's server that several sessions share, for limits of recovery: (settings) -> a name.
+    routine: how often a session is asked to reconcile although no gap is known; None = it cannot, or need
+    not.
     """
 
     name: str
@@ -52,3 +58,6 @@ class Connector:
     jobs: Sequence[JobKind] = ()
     schedules: Sequence[Schedule] = ()
     world: str = ""
+    rhythms: Mapping[str, str] = field(default_factory=dict[str, str])
+    server: Callable[[Any], str] | None = None
+    routine: timedelta | None = None

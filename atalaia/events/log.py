@@ -20,8 +20,11 @@ from atalaia.store.bell import FACTS, LOG, facts_of, heard_of
 from atalaia.store.bulk import allocate, fetch_rows, insert_rows, run, seen
 from atalaia.store.store import Store, ring_after, serialise
 from atalaia.store.tables import FACT, HEARD, event_counts, events, events_seen, leases
+from atalaia.store.truth_tables import heard_hours
 
 _MINUTE = 60_000
+_HOUR = 3_600_000
+_RHYTHM_MS = 28 * 24 * _HOUR  # nobody compares with what is older
 _TYPE, _KEY, _DEDUPE = 120, 200, 200  # characters, as the tables have them
 FACT_SCOPE = "fact:"  # how scopes of facts begin in `events_seen`
 _COUNTED_AS = {Keep.KEEP: "kept", Keep.COUNT: "counted", Keep.DROP: "dropped"}
@@ -56,6 +59,9 @@ class _Batch:
     rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     seen: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
+    hours: dict[tuple[str, str, int], tuple[int, int | None]] = field(
+        default_factory=dict[tuple[str, str, int], tuple[int, int | None]]
+    )
 
 
 class EventLog:
@@ -136,8 +142,26 @@ def append_heard(
         [_take(batch, known, ambient, policies.of(one.type), source, one, first) for one in heard]
         for source, heard in batches
     ]
+    if policies.rhythms:
+        for (source, heard), taken in zip(batches, answers, strict=True):
+            _count_hours(batch, policies, source.connection, heard, taken)
     _write_batch(tx, batch)
     return answers
+
+
+def _count_hours(
+    batch: _Batch, policies: Policies, connection: str, heard: Sequence[Heard], taken: Sequence[Appended]
+) -> None:
+    """Count what was heard in the hour in which it occurred, also what is recovered later."""
+    for one, answer in zip(heard, taken, strict=True):
+        kind = policies.rhythm_of(one.type)
+        occurred = min(one.occurred_ms, batch.now_ms)
+        if not kind or answer.duplicate or occurred < batch.now_ms - _RHYTHM_MS:
+            continue
+        place = (connection, kind, occurred - occurred % _HOUR)
+        n, last = batch.hours.get(place, (0, None))
+        # One that was asked for proves no hearing.
+        batch.hours[place] = n + 1, last if one.late else batch.now_ms
 
 
 def _take(
@@ -262,6 +286,9 @@ def _write_batch(tx: Connection, batch: _Batch) -> None:
             _count_row(connection, kind, minute, got) for (connection, kind), got in sorted(numbers.items())
         ]
         insert_rows(tx, event_counts, _COUNTS, rows, also=_ADD_UP)
+    if batch.hours:
+        hours = [(*place, *batch.hours[place]) for place in sorted(batch.hours)]
+        insert_rows(tx, heard_hours, _HOURS, hours, also=_ADD_HOURS)
     if batch.rows:
         ring_after(tx, LOG, *_topics(batch.rows))
 
@@ -274,6 +301,14 @@ _COUNTED = ("kept", "counted", "dropped", "duplicate")
 _COUNTS = ("connection", "type", "minute_ms", *_COUNTED)
 _ADD_UP = " on conflict (connection, type, minute_ms) do update set " + ", ".join(
     f"{column} = event_counts.{column} + excluded.{column}" for column in _COUNTED
+)
+
+
+_HOURS = ("connection", "kind", "hour_ms", "n", "last_ms")
+_ADD_HOURS = (
+    " on conflict (connection, kind, hour_ms) do update set n = heard_hours.n + excluded.n, last_ms = case "
+    "when heard_hours.last_ms is null or excluded.last_ms > heard_hours.last_ms then excluded.last_ms "
+    "else heard_hours.last_ms end"
 )
 
 

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from sqlalchemy import Connection, select
 
 from atalaia.store.tables import kind_policies
+
+T = TypeVar("T")
 
 
 class Keep(StrEnum):
@@ -26,11 +29,15 @@ class Policies:
 
     declared: connector -> {type without the connector's prefix, may end in "*": Keep}.
     overrides: (connector, type pattern) -> Keep. The longest matching pattern wins, overrides first.
+    rhythms: connector -> {type without the connector's prefix, may end in "*": the kind to count it as by
+    hour}.
     """
 
     declared: Mapping[str, Mapping[str, Keep]]
     overrides: Mapping[tuple[str, str], Keep]
+    rhythms: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     _known: dict[str, Keep] = field(default_factory=dict[str, Keep], init=False, repr=False, compare=False)
+    _kinds: dict[str, str] = field(default_factory=dict[str, str], init=False, repr=False, compare=False)
 
     def of(self, event_type: str) -> Keep:
         """Answer what to do with a heard event; what nobody declared is kept."""
@@ -41,6 +48,18 @@ class Policies:
                 self._known[event_type] = known
         return known
 
+    def rhythm_of(self, event_type: str) -> str:
+        """Answer as which kind a heard event is counted by hour, "" = it is not."""
+        connector, _, name = event_type.partition(".")
+        if connector not in self.rhythms:
+            return ""
+        known = self._kinds.get(event_type)
+        if known is None:
+            known = _longest(name, self.rhythms[connector].items()) or ""
+            if len(self._kinds) < 10_000:
+                self._kinds[event_type] = known
+        return known
+
     def _find(self, event_type: str) -> Keep:
         connector, _, name = event_type.partition(".")
         chosen = _longest(name, ((p, k) for (c, p), k in self.overrides.items() if c == connector))
@@ -49,8 +68,8 @@ class Policies:
         return chosen or Keep.KEEP
 
 
-def _longest(name: str, patterns: Iterable[tuple[str, Keep]]) -> Keep | None:
-    best: tuple[int, Keep] | None = None
+def _longest(name: str, patterns: Iterable[tuple[str, T]]) -> T | None:
+    best: tuple[int, T] | None = None
     for pattern, keep in patterns:
         if (best is None or len(pattern) > best[0]) and fnmatchcase(name, pattern):
             best = (len(pattern), keep)

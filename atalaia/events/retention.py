@@ -42,11 +42,13 @@ from atalaia.store.tables import (
     sessions,
     workers,
 )
+from atalaia.store.truth_tables import heard_hours, recoveries
 from atalaia.store.vehicle_tables import processes, vehicle_snapshots, vehicle_value_history
 
 CHUNK = 5_000  # rows found at once
 STEP = 500  # rows deleted in one transaction
 DAY_MS = 86_400_000
+RHYTHM_DAYS = 30  # silence is judged by the last four weeks
 FACTS = "fact"  # the connector's place in `kind_policies` for rules about facts
 FREE_PAGES_KEPT = 2_000  # free space that new rows will soon fill again
 _OPEN = ("pending", "sending", "waiting", "dead")
@@ -210,6 +212,8 @@ def _others(now: int, rules: Rules, kinds: _Kinds) -> list[tuple[str, Table, Col
     return [
         ("marks", events_seen, seen),
         ("counts", event_counts, event_counts.c.minute_ms < ago(rules.counts_days)),
+        ("hours", heard_hours, heard_hours.c.hour_ms < ago(RHYTHM_DAYS)),
+        ("recoveries", recoveries, recoveries.c.ended_ms < ago(rules.gaps_days)),
         ("parked", parked, and_(parked.c.state == "settled", parked.c.settled_ms < ago(rules.heard_days))),
         ("gaps", gaps, gaps.c.closed_ms < ago(rules.gaps_days)),
         ("calls", calls, and_(calls.c.opened_ms < ago(rules.calls_days), calls.c.ended_ms.is_not(None))),

@@ -111,6 +111,7 @@ gaps = Table(
     Column("checked", Text, nullable=False, server_default="{}"),
     Column("recovered", Text, nullable=False, server_default="{}"),
     Column("lost", String(8), nullable=False, server_default="unknown"),  # no, yes, unknown
+    Column("origin", String(12), nullable=False, server_default="loss"),  # loss, downtime, found, routine
     Column("detail", Text, nullable=False, server_default="{}"),
     Index("ix_gaps_connection", "connection", "from_ms"),
 )
@@ -168,6 +169,8 @@ connection_states = Table(
     Column("epoch", BigInteger, nullable=False),
     _ms("until_ms", nullable=True),  # waiting: when the next attempt starts
     _ms("heard_ms", nullable=True),
+    Column("kind", String(20), nullable=False, server_default=""),  # see connections/truth.py
+    Column("server", String(200), nullable=False, server_default=""),  # the upstream's, shared by sessions
 )
 
 planes = Table(

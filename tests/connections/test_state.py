@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from atalaia.connections.pace import Pace
 from atalaia.connections.state import (
     SETTLED,
+    Asking,
     Close,
     Doubt,
     Heard,
     Hearing,
     Live,
     Lost,
+    Need,
     NeedsPerson,
     Open,
     Opening,
@@ -31,9 +33,11 @@ from atalaia.connections.state import (
     Waiting,
     WakeAt,
     failures_before,
+    kind_of,
     name_of,
     step,
 )
+from atalaia.connections.truth import NOT_HEARING, Truth
 from atalaia.errors import InDoubt, Refused, Rejected, Unavailable, Unreadable
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -50,11 +54,16 @@ STOPPED = Stopped()
 OPENING = Opening(2, ago(10))
 LIVE = Live(2, ago(20), ago(5))
 SUSPECT = Suspect(2, ago(3), ago(20), ago(5), "no canary")
+ASKING = Asking(2, ago(3), ago(20), ago(5), "no phone", "Scan the code", Truth.PAIRING)
 WAITING = Waiting(2, ago(1), NOW + timedelta(seconds=3), "down")
 NEEDS = NeedsPerson(2, ago(100), "wrong password", "Correct the password")
 
 DOWN = Unavailable("down again")
 OPEN_NOW = (Opening(1, NOW), [Open(), WakeAt(NOW + SILENCE)])
+SCAN = Need("unpaired", "Pair it again", Truth.LOGGED_OUT)
+DEAF = Doubt("missed", Truth.DEAF)
+MISSED = Hearing(ago(5), "missed")
+UNPAIRED = Hearing(ago(5), "unpaired")
 WAIT_NOW = Waiting(2, NOW, NOW + PAUSE, "down again")
 
 PAIRS = {
@@ -64,6 +73,8 @@ PAIRS = {
     (STOPPED, Heard()): (STOPPED, []),
     (STOPPED, Doubt("x")): (STOPPED, []),
     (STOPPED, Lost(DOWN)): (STOPPED, []),
+    (STOPPED, DEAF): (STOPPED, []),
+    (STOPPED, SCAN): (STOPPED, []),
     (STOPPED, Tick()): (STOPPED, []),
     #
     (OPENING, Start()): (OPENING, []),
@@ -72,6 +83,14 @@ PAIRS = {
     (OPENING, Heard()): (Opening(2, ago(10), NOW), []),
     (OPENING, Doubt("x")): (OPENING, []),
     (OPENING, Lost(DOWN)): (WAIT_NOW, [Close(), WakeAt(NOW + PAUSE)]),
+    (OPENING, DEAF): (
+        Suspect(2, NOW, NOW, NOW, "missed", Truth.DEAF, told=True),
+        [WakeAt(NOW + SILENCE)],
+    ),
+    (OPENING, SCAN): (
+        Asking(2, NOW, NOW, NOW, "unpaired", "Pair it again", Truth.LOGGED_OUT, True),
+        [WakeAt(NOW + SILENCE)],
+    ),
     (OPENING, Tick()): (OPENING, [WakeAt(ago(10) + SILENCE)]),
     #
     (LIVE, Start()): (LIVE, []),
@@ -80,6 +99,11 @@ PAIRS = {
     (LIVE, Heard()): (Live(2, ago(20), NOW), []),
     (LIVE, Doubt("x")): (Suspect(2, NOW, ago(20), ago(5), "x"), []),
     (LIVE, Lost(DOWN)): (WAIT_NOW, [Close(), Hearing(ago(5), "down again"), WakeAt(NOW + PAUSE)]),
+    (LIVE, DEAF): (Suspect(2, NOW, ago(20), ago(5), "missed", Truth.DEAF, told=True), [MISSED]),
+    (LIVE, SCAN): (
+        Asking(2, NOW, ago(20), ago(5), "unpaired", "Pair it again", Truth.LOGGED_OUT, True),
+        [UNPAIRED],
+    ),
     (LIVE, Tick()): (LIVE, [WakeAt(ago(5) + SILENCE)]),
     #
     (SUSPECT, Start()): (SUSPECT, []),
@@ -88,7 +112,25 @@ PAIRS = {
     (SUSPECT, Heard()): (Suspect(2, ago(3), ago(20), NOW, "no canary"), []),
     (SUSPECT, Doubt("x")): (SUSPECT, []),
     (SUSPECT, Lost(DOWN)): (WAIT_NOW, [Close(), Hearing(ago(5), "down again"), WakeAt(NOW + PAUSE)]),
+    (SUSPECT, DEAF): (Suspect(2, NOW, ago(20), ago(5), "missed", Truth.DEAF, told=True), [MISSED]),
+    (SUSPECT, SCAN): (
+        Asking(2, NOW, ago(20), ago(5), "unpaired", "Pair it again", Truth.LOGGED_OUT, True),
+        [UNPAIRED],
+    ),
     (SUSPECT, Tick()): (SUSPECT, [WakeAt(ago(5) + SILENCE)]),
+    #
+    (ASKING, Start()): (ASKING, []),
+    (ASKING, Stop()): (STOPPED, [Close(), Hearing(ago(5), "stopped")]),
+    (ASKING, Proven()): (Live(2, ago(20), NOW), [WakeAt(NOW + SILENCE)]),
+    (ASKING, Heard()): (Asking(2, ago(3), ago(20), NOW, "no phone", "Scan the code", Truth.PAIRING), []),
+    (ASKING, Doubt("x")): (ASKING, []),
+    (ASKING, DEAF): (Suspect(2, NOW, ago(20), ago(5), "missed", Truth.DEAF, told=True), [MISSED]),
+    (ASKING, SCAN): (
+        Asking(2, NOW, ago(20), ago(5), "unpaired", "Pair it again", Truth.LOGGED_OUT, True),
+        [UNPAIRED],
+    ),
+    (ASKING, Lost(DOWN)): (WAIT_NOW, [Close(), Hearing(ago(5), "down again"), WakeAt(NOW + PAUSE)]),
+    (ASKING, Tick()): (ASKING, [WakeAt(ago(5) + SILENCE)]),
     #
     (WAITING, Start()): OPEN_NOW,
     (WAITING, Stop()): (STOPPED, [Close()]),
@@ -96,6 +138,8 @@ PAIRS = {
     (WAITING, Heard()): (WAITING, []),
     (WAITING, Doubt("x")): (WAITING, []),
     (WAITING, Lost(DOWN)): (WAITING, []),
+    (WAITING, DEAF): (WAITING, []),
+    (WAITING, SCAN): (WAITING, []),
     (WAITING, Tick()): (WAITING, [WakeAt(NOW + timedelta(seconds=3))]),
     #
     (NEEDS, Start()): OPEN_NOW,
@@ -104,14 +148,16 @@ PAIRS = {
     (NEEDS, Heard()): (NEEDS, []),
     (NEEDS, Doubt("x")): (NEEDS, []),
     (NEEDS, Lost(DOWN)): (NEEDS, []),
+    (NEEDS, DEAF): (NEEDS, []),
+    (NEEDS, SCAN): (NEEDS, []),
     (NEEDS, Tick()): (NEEDS, []),
 }
-STATES = [STOPPED, OPENING, LIVE, SUSPECT, WAITING, NEEDS]
-INPUTS = [Start(), Stop(), Proven(), Heard(), Doubt("x"), Lost(DOWN), Tick()]
+STATES = [STOPPED, OPENING, LIVE, SUSPECT, ASKING, WAITING, NEEDS]
+INPUTS = [Start(), Stop(), Proven(), Heard(), Doubt("x"), DEAF, SCAN, Lost(DOWN), Tick()]
 
 
 def said(value: object) -> str:
-    return type(value).__name__
+    return type(value).__name__ + str(getattr(value, "kind", ""))
 
 
 @pytest.mark.parametrize("got", INPUTS, ids=said)
@@ -141,12 +187,36 @@ def test_silence_opens_a_gap_from_the_last_sign_of_life():
     assert commands[0] == Close()
 
 
+@pytest.mark.parametrize("kind", sorted(NOT_HEARING))
+def test_what_is_heard_no_more_opens_one_gap_however_often_it_is_told_anew(kind):
+    state, told = step(LIVE, Doubt("missed", kind), NOW, RULES)
+    after, again = step(state, Doubt("being recovered", Truth.RECOVERING), NOW, RULES)
+    last, once_more = step(after, Need("nothing helps", "Look yourself", kind), NOW, RULES)
+    _, at_its_end = step(last, Lost(DOWN), NOW, RULES)
+
+    assert told == [MISSED]
+    assert [command for command in again + once_more + at_its_end if isinstance(command, Hearing)] == []
+
+
+def test_a_session_that_is_open_again_but_unproven_is_not_live():
+    state, _ = step(OPENING, Doubt("not proven yet", Truth.UNPROVEN), NOW, RULES)
+    assert (name_of(state), kind_of(state)) == ("suspect", Truth.UNPROVEN)
+    state, _ = step(state, Proven(), NOW, RULES)
+    assert (name_of(state), kind_of(state)) == ("live", Truth.NONE)
+
+
+def test_what_an_unproven_session_heard_until_its_loss_ends_in_a_gap():
+    state, _ = step(OPENING, Doubt("not proven yet", Truth.UNPROVEN), NOW, RULES)
+    _, commands = step(state, Lost(DOWN), NOW + timedelta(seconds=9), RULES)
+    assert Hearing(NOW, "down again") in commands
+
+
 def test_an_opening_that_failed_lost_no_hearing():
     _, commands = step(Opening(1, ago(30)), Tick(), NOW, RULES)
     assert not any(isinstance(command, Hearing) for command in commands)
 
 
-@pytest.mark.parametrize("state", [OPENING, LIVE, SUSPECT], ids=said)
+@pytest.mark.parametrize("state", [OPENING, LIVE, SUSPECT, ASKING], ids=said)
 def test_refusal_waits_for_a_person_and_not_for_time(state):
     no = Refused("wrong password", ask="Correct the password")
 
@@ -236,6 +306,6 @@ def test_no_story_leaves_a_connection_without_a_next_step(story):
             open_sessions = 0 if isinstance(command, Close) else open_sessions
             alarm = command.when if isinstance(command, WakeAt) else alarm
         assert open_sessions <= 1
-        assert (open_sessions == 1) == (name_of(state) in ("opening", "live", "suspect"))
-        if name_of(state) in ("opening", "live", "suspect", "waiting"):
+        assert (open_sessions == 1) == isinstance(state, Opening | Live | Suspect | Asking)
+        if not isinstance(state, Stopped | NeedsPerson):
             assert alarm is not None

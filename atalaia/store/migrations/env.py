@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from alembic import context
 
-from atalaia.store import installation_tables, job_tables, old_client_tables, vehicle_tables
+from atalaia.store import (
+    installation_tables,
+    job_tables,
+    old_client_tables,
+    truth_tables,
+    vehicle_tables,
+)
 from atalaia.store.tables import metadata
 
-tables = (installation_tables, job_tables, old_client_tables, vehicle_tables)
+tables = (installation_tables, job_tables, old_client_tables, truth_tables, vehicle_tables)
 assert all(one.metadata is metadata for one in tables)  # they add to the same one
 
 connection = context.config.attributes["connection"]

@@ -1,0 +1,40 @@
+"""Tables about the truth of sessions: what they usually hear, and what was tried to bring them back."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+
+from atalaia.store.tables import metadata
+
+# How much of a declared kind occurred in each hour: five weeks of them, see connections/rhythms.py.
+heard_hours = Table(
+    "heard_hours",
+    metadata,
+    Column("connection", String(36), primary_key=True),
+    Column("kind", String(40), primary_key=True),
+    Column("hour_ms", BigInteger, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Column("last_ms", BigInteger),  # when the last one came by itself; null = all of them were recovered
+    sqlite_with_rowid=False,
+)
+
+recoveries = Table(
+    "recoveries",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("connection", String(36), nullable=False),
+    Column("server", String(200), nullable=False),
+    Column("rung", String(40), nullable=False),
+    Column("title", String(120), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("cause", String(20), nullable=False),
+    Column("opens", Boolean, nullable=False),  # it opened a session anew
+    Column("whole", Boolean, nullable=False),  # it touched every session of the server
+    Column("epoch", BigInteger, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("outcome", String(8), nullable=False),  # "" while under way, proved, failed
+    Column("said", Text, nullable=False),
+    Index("ix_recoveries_connection", "connection", "started_ms"),
+    Index("ix_recoveries_server", "server", "started_ms"),
+)
