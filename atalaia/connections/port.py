@@ -17,6 +17,7 @@ from atalaia.connections.silence import Rhythm
 from atalaia.connections.state import Doubt, Need, Proven
 from atalaia.connections.truth import Truth
 from atalaia.events.gaps import Reconcile, Reconciled
+from atalaia.events.log import known_marks, newest_of
 from atalaia.events.model import Appended, Fact, Heard
 from atalaia.store.tables import alerts
 
@@ -64,6 +65,14 @@ class Port:
             return
         raised.discard(cause)
         await self._keeper.append_facts([Fact("alert.resolved", cause, self._now(), {})])
+
+    # What was heard.
+
+    async def known(self, starts: Sequence[str]) -> set[str]:
+        return await self._store.read(lambda tx: known_marks(tx, self.connection, starts))
+
+    async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Mapping[str, int]:
+        return await self._store.read(lambda tx: newest_of(tx, self.connection, keys, types))
 
     # What may have been missed.
 

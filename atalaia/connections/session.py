@@ -88,6 +88,14 @@ class SessionPort(Protocol):
 
     # What was heard, and what may have been missed.
 
+    async def known(self, starts: Sequence[str]) -> set[str]:
+        """Answer which of these beginnings of dedupe marks are those of something heard here."""
+        ...
+
+    async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Mapping[str, int]:
+        """Answer when the latest event of these types occurred, by key; keys without one are left out."""
+        ...
+
     async def rhythm(self) -> Rhythm:
         """Answer what was heard in the last four weeks, by the kinds that the connector declares."""
         ...

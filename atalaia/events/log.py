@@ -25,6 +25,7 @@ from atalaia.store.truth_tables import heard_hours
 _MINUTE = 60_000
 _HOUR = 3_600_000
 _RHYTHM_MS = 28 * 24 * _HOUR  # nobody compares with what is older
+LATEST = 20
 _TYPE, _KEY, _DEDUPE = 120, 200, 200  # characters, as the tables have them
 FACT_SCOPE = "fact:"  # how scopes of facts begin in `events_seen`
 _COUNTED_AS = {Keep.KEEP: "kept", Keep.COUNT: "counted", Keep.DROP: "dropped"}
@@ -372,6 +373,32 @@ def read_after(
         values.append(prefix)
     sql = f"select {_NAMES} from events where {' and '.join(wanted)} order by seq limit ?"  # noqa: S608
     return [to_event(row) for row in fetch_rows(tx, _NAMES, sql, *values, limit)]
+
+
+def known_marks(tx: Connection, connection: str, starts: Sequence[str]) -> set[str]:
+    """Answer which of these are the beginning of the mark of something heard on a connection."""
+    c = events_seen.c
+    found: set[str] = set()
+    for start in set(starts):
+        # A range over the primary key: LIKE would not use it on every database.
+        after = (c.scope == connection, c.dedupe >= start)
+        mark = tx.scalar(select(c.dedupe).where(*after).order_by(c.dedupe).limit(1))
+        if start and mark is not None and mark.startswith(start):
+            found.add(start)
+    return found
+
+
+def newest_of(tx: Connection, connection: str, keys: Sequence[str], types: Sequence[str]) -> dict[str, int]:
+    """Answer when the latest event of these types occurred on a connection, by key."""
+    c = events.c
+    found: dict[str, int] = {}
+    for key in set(keys):
+        mine = (c.key == key, c.connection == connection, c.type.in_(types))
+        # The last few of the log: what was caught up on stands behind what is newer.
+        rows = tx.scalars(select(c.occurred_ms).where(*mine).order_by(c.seq.desc()).limit(LATEST)).all()
+        if rows:
+            found[key] = max(rows)
+    return found
 
 
 def head(tx: Connection) -> int:

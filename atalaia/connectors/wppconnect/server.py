@@ -33,7 +33,8 @@ ALLOWED = frozenset(
     {
         "generate-token", "start-session", "status-session", "check-connection-session", "close-session",
         "list-chats", "get-messages", "message-by-id", "get-media-by-message", "contact", "host-device",
-        "reactions", "votes", "take-screenshot", "send-message", "send-image", "send-file-base64",
+        "check-number-status", "reactions", "votes", "take-screenshot", "send-message", "send-image",
+        "send-file-base64",
         "send-voice-base64", "send-location", "send-reply", "react-message",
     }
 )  # fmt: skip
@@ -102,6 +103,15 @@ class ServerDoor:
             device = cast("Json", inner)
             return read_wid(device.get("phoneNumber")) or read_wid(device.get("wid"))
         return read_wid(inner)
+
+    async def round_trip(self, own: Wid) -> None:
+        """Have the page ask WhatsApp itself about our own number. Errors: `NoAnswer` when none comes back."""
+        path = f"check-number-status/{quote(own.user, safe='')}"
+        reply = await self._page("GET", path)
+        if not reply.ok:
+            raise Unavailable(
+                f"The page could not ask WhatsApp (HTTP {reply.status}). {reply.said()}".strip()
+            )
 
     async def alive(self) -> None:
         """Return when the server's process answers. Errors: `Unavailable`."""

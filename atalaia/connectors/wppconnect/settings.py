@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Annotated
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -56,6 +57,9 @@ class WppconnectSettings(BaseModel):
         "", title="Expected number",
         description="Digits with the country code. Another number after pairing is an alarm. Empty = any.",
     )  # fmt: skip
+    zone: str = Field(
+        "America/Sao_Paulo", title="Time zone", description="Of the account's week, e.g. America/Sao_Paulo."
+    )
     device_name: str = Field(
         "Atalaia", max_length=60, title="Device name", description="Shown on the phone under linked devices."
     )
@@ -147,6 +151,15 @@ class WppconnectSettings(BaseModel):
         if parts.username or parts.password:
             raise ValueError("holds a login; put it into the fields for it")
         return value.rstrip("/")
+
+    @field_validator("zone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("not a time zone; give a name like America/Sao_Paulo") from None
+        return value
 
     @field_validator("phone")
     @classmethod

@@ -1,0 +1,274 @@
+"""One WhatsApp session kept in truth: looked at, recovered by a ladder, reconciled after every loss.
+
+Its events come by webhooks (`hook.py`); this asks, compares and mends. Nothing logs out, clears or deletes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import cast
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+
+from atalaia.connections.ladder import Ladder, Rung
+from atalaia.connections.recovery import Found, Recovery
+from atalaia.connections.session import Reconciled, SessionPort
+from atalaia.connections.silence import Suspicion
+from atalaia.connections.truth import Truth
+from atalaia.connectors.wppconnect.agent import BrowserAgent
+from atalaia.connectors.wppconnect.backfill import Report, reconcile
+from atalaia.connectors.wppconnect.calls import NoAnswer
+from atalaia.connectors.wppconnect.door import Word
+from atalaia.connectors.wppconnect.gateway import GatewayDoor
+from atalaia.connectors.wppconnect.looking import SCAN, Looker
+from atalaia.connectors.wppconnect.server import ServerDoor
+from atalaia.connectors.wppconnect.settings import WppconnectSettings
+from atalaia.errors import InDoubt, Rejected, Unavailable, UpstreamError
+
+WATCHED = ("messages",)
+GONE_AFTER = 2  # looks in a row that the server did not answer
+
+CODE = Rung(
+    "code", "Ask for the code",
+    "Asking the gateway for the code, which reconnects a session whose pairing is still valid.",
+    "The session is connected, and messages come.", opens=True,
+)  # fmt: skip
+START = Rung(
+    "start", "Start the session", "Starting the session with its whole configuration.",
+    "The page answers, its messages are known here, and WhatsApp answers it.",
+    cures=frozenset({Truth.CLOSED, Truth.BROWSER_LOST}), opens=True,
+)  # fmt: skip
+RESTART = Rung(
+    "restart", "Close and start", "Closing the session and starting it; the pairing stays.",
+    "The page answers, its messages are known here, and WhatsApp answers it.", opens=True, tries=2,
+)  # fmt: skip
+END_BROWSER = Rung(
+    "end_browser", "End its browser", "Ending the session's leftover browser, then starting the session.",
+    "The page answers, its messages are known here, and WhatsApp answers it.",
+    cures=frozenset({Truth.STARTING, Truth.HUNG, Truth.BROWSER_LOST, Truth.CLOSED, Truth.DEAF}),
+    opens=True, tries=2,
+)  # fmt: skip
+
+
+async def run_session(settings: BaseModel, port: SessionPort) -> None:
+    """Run one session until its server is gone or this is cancelled.
+
+    Errors: `Unavailable`, `Refused`, `Fenced`.
+    """
+    await Session(cast("WppconnectSettings", settings), port).run()
+
+
+def ladder_of(settings: WppconnectSettings) -> Ladder:
+    """Answer what may be tried with these doors, from the mildest to the strongest."""
+    rungs: list[Rung] = []
+    if settings.server_url:
+        rungs += [START, RESTART]
+        rungs += [END_BROWSER] if settings.browser_url else []
+    else:
+        rungs.append(CODE)
+    return Ladder(tuple(rungs), look_every=timedelta(seconds=settings.probe_every_s))
+
+
+class Session:
+    """One session: its doors, its looks, its ladder."""
+
+    def __init__(self, settings: WppconnectSettings, port: SessionPort) -> None:
+        self._settings = settings
+        self._port = port
+        self._clock = port.ambient.clock
+        self._mute = 0
+
+    async def run(self) -> None:
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._recovery = Recovery(
+                self._port, ladder_of(self._settings), self, watched=WATCHED,
+                zone=ZoneInfo(self._settings.zone),
+                judge_every=timedelta(seconds=self._settings.probe_every_s),
+            )  # fmt: skip
+            await self._first_look()
+            async with asyncio.TaskGroup() as together:
+                together.create_task(self._recovery.run())
+                together.create_task(self._probe())
+                together.create_task(self._compare())
+                together.create_task(self._reconcile())
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        self._server: ServerDoor | None = None
+        self._gateway: GatewayDoor | None = None
+        self._agent: BrowserAgent | None = None
+        if settings.server_url:
+            door = ServerDoor(settings, self._clock, self._hook_url())
+            self._server = await stack.enter_async_context(door)
+            self._looker = Looker(settings, self._server, self._port)
+        if settings.gateway_url:
+            self._gateway = await stack.enter_async_context(GatewayDoor(settings, self._clock))
+        if settings.browser_url:
+            self._agent = await stack.enter_async_context(BrowserAgent(settings, self._clock))
+
+    def _hook_url(self) -> str:
+        """Answer where the server sends this session's webhooks: the address itself says which it is."""
+        base = self._settings.hub_url
+        token = self._settings.hook_token.get_secret_value()
+        return f"{base}/hooks/{self._port.connection}/{token}" if base else ""
+
+    async def _first_look(self) -> None:
+        """Say how the session stands as it is found; whatever is wrong is for the ladder."""
+        found = await self.look(None)
+        if found.health == "healthy":
+            await self._port.live(**found.evidence)
+            return
+        if found.health == "person":
+            self._recovery.needs_person(found.kind, found.ask)
+            return
+        kind = found.kind if found.kind is not Truth.NONE else Truth.UNPROVEN
+        await self._port.suspect(found.said, kind=kind, **found.evidence)
+        self._recovery.suspected(kind)
+
+    # What the ladder asks for.
+
+    async def look(self, why: Suspicion | None) -> Found:
+        """Find out how the session is; see `recovery.Hands`."""
+        if self._server is not None:
+            return await self._looker.look()
+        return await self._look_by_gateway(why)
+
+    async def _look_by_gateway(self, why: Suspicion | None) -> Found:
+        """A gateway has only its word. It is trusted when it says no, and proves nothing when it says yes."""
+        gateway = cast("GatewayDoor", self._gateway)
+        claim = await gateway.status()
+        self._port.prove("server", "proven", claim=claim.said)
+        evidence = {"claim": claim.said}
+        if claim.word is Word.QRCODE:
+            return Found("person", Truth.PAIRING, "The session waits to be paired.", SCAN, None, evidence)
+        if claim.word in (Word.CLOSED, Word.DISCONNECTED):
+            return Found(
+                "sick", Truth.CLOSED, "The gateway says that the session is not connected.", evidence=evidence
+            )
+        if why is not None:
+            kind = Truth.DEAF if why.kind == "deaf" else Truth.SILENT
+            said = "Nothing came for too long, and a gateway shows no messages to compare with."
+            return Found("sick", kind, said, evidence=evidence | {"since_ms": why.since_ms})
+        last = (await self._port.rhythm()).last_ms.get("messages")
+        if last is None:
+            return Found("not_known", Truth.UNPROVEN, "Nothing has come yet, and a gateway proves nothing.")
+        return Found(
+            "healthy", said="Messages came, and nothing speaks against it.", evidence={"last_ms": last}
+        )
+
+    async def act(self, rung: Rung, cause: Truth) -> None:
+        """Carry one rung out; see `recovery.Hands`."""
+        match rung.name:
+            case "code":
+                await cast("GatewayDoor", self._gateway).start()
+            case "start":
+                await self._start()
+            case "restart":
+                await self._restart()
+            case _:
+                await cast("BrowserAgent", self._agent).end(self._settings.session_name)
+                await self._restart()
+
+    async def _start(self) -> None:
+        try:
+            await cast("ServerDoor", self._server).start()
+        except InDoubt as error:
+            raise Unavailable(str(error)) from error  # a start may be asked for again
+
+    async def _restart(self) -> None:
+        """Close, then start. A stuck session answers 500 and is reset all the same; a hung one is mute."""
+        try:
+            await cast("ServerDoor", self._server).close()
+        except (InDoubt, NoAnswer):
+            pass
+        await self._start()
+
+    # What it does by itself.
+
+    async def _probe(self) -> None:
+        """Look at first sight every half minute: the claim, and whether the page runs at all."""
+        while True:
+            await self._clock.sleep(self._settings.probe_every_s)
+            await self._show_events()
+            try:
+                found = await (self._looker.glance() if self._server is not None else self.look(None))
+            except Unavailable as error:
+                self._gone(error)
+                continue
+            self._mute = 0
+            self._take(found)
+
+    def _gone(self, error: Unavailable) -> None:
+        """Count looks without an answer: one may be chance, more are the loss of the server."""
+        self._mute += 1
+        self._port.prove("server", "failing", said=str(error))
+        if self._mute >= GONE_AFTER:
+            raise error
+
+    def _take(self, found: Found | None) -> None:
+        if found is None or found.health in ("healthy", "not_known"):
+            return
+        if found.health == "person":
+            self._recovery.needs_person(found.kind, found.ask)
+        else:
+            self._recovery.suspected(found.kind)
+
+    async def _show_events(self) -> None:
+        """Show what came by itself as proof of its planes."""
+        last = (await self._port.rhythm()).last_ms
+        newest = max(last.values(), default=0)
+        fresh_ms = int(self._settings.probe_every_s * 1000)
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        for plane, kind in (("message_in", "messages"), ("message_out", "acks"), ("page", "presence")):
+            if now_ms - last.get(kind, 0) <= fresh_ms:
+                self._port.prove(plane, "proven", heard=kind)
+        if now_ms - newest <= fresh_ms:
+            self._port.prove("intake", "proven", heard="a webhook")
+
+    async def _compare(self) -> None:
+        """Compare the page's store with our log now and then, whatever the word says."""
+        if self._server is None:
+            return
+        while True:
+            await self._clock.sleep(self._settings.store_every_s)
+            try:
+                self._take(await self._looker.look())
+            except UpstreamError as error:
+                self._port.prove("page", "unknown", said=str(error))
+
+    async def _reconcile(self) -> None:
+        """Bring in what was missed, whenever the ledger of gaps asks for it."""
+        server = self._server
+        if server is None:
+            return
+        while True:
+            what = await self._port.to_reconcile()
+            try:
+                report = await reconcile(server, self._port, self._clock, what.from_ms)
+            except (UpstreamError, Rejected):
+                continue  # the gap stays open, and is handed out again
+            await self._port.reconciled(what, told(report))
+
+
+def told(report: Report) -> Reconciled:
+    """Answer a catch-up's report as the ledger of gaps has it."""
+    checked = {"chats": report.checked, "of": report.chats, "messages": report.messages}
+    left = {
+        "undecrypted": report.undecrypted,
+        "chats_not_read": len(report.failed),
+        "chats_cut": len(report.cut),
+    }
+    unknown = ""
+    if report.failed or report.cut:
+        unknown = "what stands in the chats that could not be read to their end"
+    return Reconciled(
+        checked,
+        {"messages": report.recovered, "upgraded": report.upgraded},
+        {name: number for name, number in left.items() if number},
+        "unknown" if unknown else "yes" if report.undecrypted else "no",
+        unknown,
+    )
