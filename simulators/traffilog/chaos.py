@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from simulators.rules import Rule
 from simulators.traffilog import reports
 from simulators.traffilog.faults import FAULTS
-from simulators.traffilog.rules import Rule
 from simulators.traffilog.wire import push
 
 if TYPE_CHECKING:

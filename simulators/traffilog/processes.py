@@ -10,7 +10,7 @@ from simulators.traffilog.commands import SYNCHRONOUS_LAST, Command, batches, pe
 from simulators.traffilog.models import Process, Row, Unit, Vehicle
 
 if TYPE_CHECKING:
-    from simulators.traffilog.rules import Rule
+    from simulators.rules import Rule
     from simulators.traffilog.upstream import Upstream
 
 # How a Scheme Builder can go wrong; each is a fault of the same name.

@@ -10,11 +10,11 @@ from random import Random
 from typing import Any
 
 from atalaia.clock import Clock
+from simulators.rules import Rules
 from simulators.traffilog.connections import Connections
 from simulators.traffilog.ledger import Ledger
 from simulators.traffilog.models import AssetType, Client, Process, Scheme, Unit, Vehicle
 from simulators.traffilog.pace import Pace, Span
-from simulators.traffilog.rules import Rules
 from simulators.traffilog.tokens import Accounts
 from simulators.traffilog.wire import Timing
 

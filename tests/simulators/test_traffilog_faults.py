@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from atalaia.clock import HeldClock
+from simulators.rules import Rule, Rules
 from simulators.traffilog import FAULTS, WS_GUID, TraffilogSimulator
-from simulators.traffilog.rules import Rule, Rules
 from tests.peers.ground import ROOT
 from tests.simulators.traffilog_ground import VEHICLE, Json, Peer, log_in, peer_of, properties_of, running
 

@@ -25,7 +25,7 @@ from atalaia.secretbox import SecretBox
 from atalaia.settings import Settings
 from atalaia.store.connect import open_store
 from simulators.traffilog import TraffilogSimulator
-from simulators.traffilog.rules import Rule
+from simulators.rules import Rule
 from tests.connectors.traffilog.portal.bench import (
     EMPTY,
     STOCK,

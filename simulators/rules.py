@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # These options say whom a fault is for; all others say how it is.
-FILTERS = ("action", "vehicle_id", "serial", "client_id", "account")
+FILTERS = ("action", "vehicle_id", "serial", "client_id", "account", "session", "contact")
 
 
 @dataclass
