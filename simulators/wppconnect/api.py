@@ -40,9 +40,10 @@ BAD_TOKEN: Json = {"error": "Check that the Session and Token are correct"}
 
 @dataclass
 class Call:
-    """One authenticated request to a session."""
+    """One authenticated request to a session, and what was remembered under its name when it came."""
 
     session: Session
+    client: Client | None
     request: web.Request
     body: Json
 
@@ -50,7 +51,7 @@ class Call:
         """Answer JSON; a request that says it is JSON gets the session's name too, arrays do not."""
         told = as_object(data)
         if told and not told.get("session") and self.request.headers.get("Content-Type") == JSON:
-            name = self.session.reply_name()
+            name = self.session.reply_name(self.client)
             told = {key: value for key, value in told.items() if key != "session"}
             return answer(told if name is None else {**told, "session": name}, status)
         return answer(data, status)
@@ -120,7 +121,8 @@ class Api:
                 return answer(BAD_TOKEN, 401)
             route = request.path.split("/")[3]
             self.calls[route] = self.calls.get(route, 0) + 1
-            return await handler(Call(self.host.session(name), request, await read_object(request)))
+            session = self.host.session(name)
+            return await handler(Call(session, session.client, request, await read_object(request)))
 
         return guarded
 
@@ -133,7 +135,7 @@ class Api:
                 return call.reply(NOT_ACTIVE, 404)
             try:
                 await page.run_script()
-                return await handler(PageCall(call.session, call.request, call.body, page))
+                return await handler(PageCall(call.session, call.client, call.request, call.body, page))
             except PageGone:
                 return call.reply(NOT_ACTIVE, 404)
 
@@ -199,9 +201,11 @@ class Api:
         await client.first_code.wait()
         if client.status == "PHONECODE":
             phone = str(client.config.get("phone"))
-            return call.reply({"status": "phoneCode", "phone": phone, "phoneCode": client.phone_code})
-        picture = qr_base64(client.urlcode, PAGE_PX)
-        return call.reply({"status": "qrcode", "qrcode": picture, "urlcode": client.urlcode})
+            told: Json = {"status": "phoneCode", "phone": phone, "phoneCode": client.phone_code}
+        else:
+            picture = qr_base64(client.urlcode, PAGE_PX)
+            told = {"status": "qrcode", "qrcode": picture, "urlcode": client.urlcode}
+        return call.reply({**told, "session": call.session.name})
 
     async def status_session(self, call: Call) -> web.Response:
         return self._state(call)

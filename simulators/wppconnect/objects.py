@@ -143,6 +143,8 @@ def message_json(phone: Phone, message: Message, *, sealed: bool = False, new: b
     told |= {"timestamp": message.t, "content": body, "isGroupMsg": group, "mediaData": []}
     told["isNewMsg"] = told["recvFresh"] = new
     told["hasReaction"] = any(message.reactions.values())
+    if message.from_me:
+        told["isSentByMe"] = True
     if message.edits:
         told["latestEditMsgKey"] = serialized(phone, message)
     return told

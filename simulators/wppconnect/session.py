@@ -33,7 +33,6 @@ class Client:
 
     status: str | None = None
     named: bool = True
-    events_named: bool = True
     urlcode: str = ""
     phone_code: str = ""
     config: Json = field(default_factory=dict[str, Any])
@@ -66,11 +65,11 @@ class Session:
     def phone(self) -> Phone | None:
         return self.host.phones.get(self.host.profile(self.name).phone)
 
-    def reply_name(self) -> str | None:
+    def reply_name(self, client: Client | None) -> str | None:
         """Answer what replies carry as `session`: empty without a client, nothing after a close."""
-        if self.client is None:
+        if client is None:
             return ""
-        return self.name if self.client.named else None
+        return self.name if client.named else None
 
     # ---- starting ------------------------------------------------------------------------
 
@@ -121,7 +120,7 @@ class Session:
         phone = self.host.phones[profile.phone]
         client.page = Page(profile, browser, phone)
         client.page.connected = not self.host.rules.has("socket_timeout", session=self.name)
-        client.status, client.events_named = "CONNECTED", True
+        client.status, client.named = "CONNECTED", True
         self.listener = Listener(self, client, client.page)
         phone.watch = self.listener.heard
         self.host.spawn(self.listener.settle(fresh=fresh))
@@ -201,7 +200,7 @@ class Session:
         if client.status is None:
             return 200
         named = not self.host.rules.has("no_session_name_after_close", session=self.name)
-        self.client = Client(named=named, events_named=named)
+        self.client = Client(named=named)
         browser, page = client.browser, client.page
         if page is None or browser is None:
             if browser is not None:
@@ -295,7 +294,7 @@ class Session:
     ) -> None:
         """Send one event to the session's consumer, or to the server's."""
         url = str(client.config.get("webhook") or self.host.config.webhook_url)
-        name = {"session": self.name} if client.events_named else {}
+        name = {"session": self.name} if client.named else {}
         self.log.append(f"{event} {data.get('status', '')}".strip())
         self.host.webhooks.send(self.name, url, {"event": event, **name, **data}, after_s=after_s, then=then)
 
