@@ -181,8 +181,11 @@ class Api:
 
     async def unhealthy(self, request: web.Request) -> web.Response:
         """Answer 503 and end the process, whoever asks; its supervisor starts it again."""
+        told = answer({"message": "ERROR", "timestamp": rfc3339(to_ms(self.host.clock.now()))}, 503)
+        await told.prepare(request)
+        await told.write_eof()
         self.host.spawn(self.sim.faults.start("server_restart"))
-        return answer({"message": "ERROR", "timestamp": rfc3339(to_ms(self.host.clock.now()))}, 503)
+        return told
 
     async def metrics(self, request: web.Request) -> web.Response:
         up = self.host.clock.monotonic() - self.host.started_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -70,6 +71,12 @@ def dump(data: Any) -> str:
 
 def answer(data: Any, status: int = 200) -> web.Response:
     return web.json_response(data, status=status, dumps=dump)
+
+
+def upload(value: Any) -> bytes | io.BytesIO:
+    """Answer a JSON body; a large one as a file, which aiohttp sends in pieces."""
+    raw = dump(value).encode()
+    return raw if len(raw) < 1_000_000 else io.BytesIO(raw)
 
 
 async def read_object(request: web.Request) -> Json:

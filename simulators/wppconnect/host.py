@@ -75,7 +75,12 @@ class Host:
         self.started_at = clock.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pid = 4_000
+        self._runs = 0
         self._read()
+        if self._runs:  # another run must not draw the same ids and keys again
+            self.random = Random(f"{random.getrandbits(64)} {self._runs}")
+        self._runs += 1
+        self.save()
 
     # ---- time, chance, work --------------------------------------------------------------
 
@@ -234,6 +239,7 @@ class Host:
         if self.folder is None:
             return
         kept = {
+            "runs": self._runs,
             "tokens": self.tokens,
             "profiles": {one.name: one.phone for one in self.profiles.values() if one.phone},
         }
@@ -247,6 +253,7 @@ class Host:
         if path is None or not path.is_file():
             return
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        self._runs = int(kept["runs"])
         self.tokens = dict(kept["tokens"])
         for name, phone in kept["profiles"].items():
             self.profiles[name] = Profile(name, phone)

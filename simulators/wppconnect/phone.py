@@ -131,7 +131,8 @@ class Phone:
 
     def _new_key(self, source: str) -> str:
         head, digits = ("3EB0", 18) if source == "api" else self._random.choice((("3A", 18), ("AC", 30)))
-        return head + f"{self._random.getrandbits(4 * digits):0{digits}X}"
+        key = head + f"{self._random.getrandbits(4 * digits):0{digits}X}"
+        return key if key not in self.messages else self._new_key(source)
 
     def acknowledge(self, key: str, level: int) -> None:
         message = self.messages[key]

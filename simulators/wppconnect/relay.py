@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from atalaia.clock import rfc3339, to_ms
+from simulators.wppconnect.doors import upload
 from simulators.wppconnect.models import Json, as_object
 
 if TYPE_CHECKING:
@@ -124,10 +125,10 @@ class Relay:
     async def _post(self, delivery: Delivery) -> int:
         if self._client is None:
             self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        headers = {"X-Gateway-Secret": delivery.target.secret}
+        headers = {"Content-Type": "application/json", "X-Gateway-Secret": delivery.target.secret}
         try:
             async with self._client.post(
-                delivery.target.url, json=delivery.envelope, headers=headers
+                delivery.target.url, data=upload(delivery.envelope), headers=headers
             ) as answer:
                 return answer.status
         except (TimeoutError, aiohttp.ClientError, OSError):

@@ -93,6 +93,8 @@ class Session:
         return client
 
     async def _open(self, client: Client) -> None:
+        if self.client is not client:
+            return  # closed, or the process ended, before it began
         profile = self.host.profile(self.name)
         if profile.browser is not None and not profile.browser.ended.is_set():
             self.log.append(f"Error: The browser is already running for /userDataDir/{self.name}.")

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from simulators.wppconnect.doors import upload
 from simulators.wppconnect.models import Json
 
 if TYPE_CHECKING:
     from simulators.wppconnect.host import Host
 
-HEADERS = {"Accept": "application/json, text/plain, */*", "User-Agent": "axios/1.21.1"}
+JSON_TYPE = {"Content-Type": "application/json"}
+HEADERS = {"Accept": "application/json, text/plain, */*", "User-Agent": "axios/1.21.1", **JSON_TYPE}
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Webhooks:
                 timeout=timeout, connector=aiohttp.TCPConnector(limit=0), headers=HEADERS
             )
         try:
-            async with self._client.post(one.url, json=one.body) as answer:
+            async with self._client.post(one.url, data=upload(one.body)) as answer:
                 one.status = answer.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             one.lost = type(error).__name__  # axios rejects, the server logs it, nobody tries again
