@@ -230,7 +230,7 @@ class Api:
         return "" if stale and not self._keeps_code(session) else client.urlcode
 
     def _keeps_code(self, session: Session) -> bool:
-        return self.host.rules.has("stale_qr_after_login", session=session.name)
+        return self.host.natural("stale_qr_after_login", session.name)
 
     async def check_connection(self, call: Call) -> web.Response:
         """Say whether the page can run a script; nothing at all while it is hung or crashed."""

@@ -46,18 +46,35 @@ class Chaos(Switches):
             "server_gone": self._server_back,
             "gateway_gone": self._gateway_back,
         }
-        self.host.on_session = self._natural
         self.host.page_loads = self._heal
 
     async def start(
         self, name: str, seconds: float | None = None, times: int | None = None, **options: Any
     ) -> None:
         """Begin a fault, for one `session` or, without, for each that has a phone."""
-        if name in FAULTS and name not in EVERYWHERE and not options.get("session"):
-            for session in list(self.host.phones):
+        scope = str(options.get("session") or "")
+        if name in NATURAL:
+            for session in self._whom(scope):
+                self.host.cured.discard((name, session))
+                if phone := options.get("phone"):
+                    self.host.called_strangers.setdefault(session, set()).add(str(phone))
+        elif name in FAULTS and name not in EVERYWHERE and not scope:
+            for session in self._whom(scope):
                 await super().start(name, seconds, times, **{**options, "session": session})
         else:
             await super().start(name, seconds, times, **options)
+
+    async def stop(self, name: str, scope: str = "") -> None:
+        """End a fault, for one session or all; a natural one is ended by a cure."""
+        if name in NATURAL:
+            for session in self._whom(scope):
+                self.host.cured.add((name, session))
+                if name == "double_reply_400_but_sent":
+                    self.host.called_strangers.pop(session, None)
+        await super().stop(name, scope)
+
+    def _whom(self, scope: str) -> list[str]:
+        return [scope] if scope else list(self.host.phones)
 
     async def begin(self, name: str, times: int | None, options: dict[str, Any]) -> None:
         if FAULTS[name].kind == "lasting":
@@ -75,21 +92,21 @@ class Chaos(Switches):
 
     def active(self, name: str) -> bool:
         # A rule that was counted down is over, although nobody ended it.
-        return any(rule.name == name for rule in self.host.rules.active)
+        return bool(self._for_whom(name)) or any(rule.name == name for rule in self.host.rules.active)
+
+    def _for_whom(self, name: str) -> list[str]:
+        if name in NATURAL:
+            return [one for one in self.host.phones if self.host.natural(name, one)]
+        scopes = {self.scope(rule.options) for rule in self.host.rules.active if rule.name == name}
+        return sorted(scopes - {""})
 
     def as_json(self) -> list[dict[str, object]]:
         """Answer all faults as the panel wants them, and for which `sessions` each is active."""
         rows = super().as_json()
         for row in rows:
-            active = [rule for rule in self.host.rules.active if rule.name == row["name"]]
-            row["sessions"] = sorted({self.scope(rule.options) for rule in active} - {""})
+            row["sessions"] = self._for_whom(str(row["name"]))
             row["natural"] = row["name"] in NATURAL
         return rows
-
-    def _natural(self, session: str) -> None:
-        for name in NATURAL:
-            self.until[name, session] = None
-            self.host.rules.add(Rule(name, {"session": session}))
 
     def _heal(self, session: str) -> None:
         """A page is loaded anew: what was wrong with the old one is over, unless it is stubborn."""

@@ -62,16 +62,17 @@ class Host:
         self.pace = pace
         self.folder = folder
         self.rules = Rules()
+        self.cured: set[tuple[str, str]] = set()  # natural faults that were ended, with their session
         self.webhooks = Webhooks(self)
         self.phones: dict[str, Phone] = {}
         self.sessions: dict[str, Session] = {}
         self.tokens: dict[str, Json] = {}  # session -> its stored config, as in tokens/NAME.data.json
         self.profiles: dict[str, Profile] = {}
         self.failures: list[BaseException] = []
-        # What faults do when a session is first called by name, and when its page is loaded anew.
-        self.on_session: Callable[[str], None] = lambda name: None
+        # What faults do when a session's page is loaded anew.
         self.page_loads: Callable[[str], None] = lambda name: None
         self.strangers: set[str] = set()  # numbers that are not on the network
+        self.called_strangers: dict[str, set[str]] = {}  # known numbers that a session takes for such
         self.started_at = clock.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pid = 4_000
@@ -114,6 +115,10 @@ class Host:
         await self.webhooks.close()
         for phone in self.phones.values():
             phone.close()
+
+    def natural(self, fault: str, session: str) -> bool:
+        """Answer whether version 2.10.4 still does by nature what it does, for this session."""
+        return (fault, session) not in self.cured
 
     # ---- phones --------------------------------------------------------------------------
 
@@ -162,7 +167,6 @@ class Host:
         """Answer a session, known or not: the server makes one of every name it is called by."""
         if name not in self.sessions:
             self.sessions[name] = Session(self, name)
-            self.on_session(name)
         return self.sessions[name]
 
     def keep_token(self, name: str, config: Json) -> None:

@@ -144,7 +144,7 @@ class Listener:
 
     def _taken(self, event: str, message: Message) -> None:
         """A webhook was delivered: the server marks the whole chat as read, on the phone too."""
-        marks = self.host.rules.has("mark_read_on_delivery", session=self.session.name)
+        marks = self.host.natural("mark_read_on_delivery", self.session.name)
         if event == "onmessage" and marks and self.hears:
             self.page.phone.read(message.chat)
 

@@ -101,10 +101,13 @@ class Page:
         """Answer the messages of a chat that the page has, oldest first."""
         return [one for one in self.phone.chats.get(handle, ()) if self.knows(one.key)]
 
-    def chats(self) -> list[tuple[str, list[Message]]]:
-        """Answer the chats with something in them, the one with the newest message first."""
-        rows = [(handle, self.chat(handle)) for handle in self.phone.chats]
-        return sorted((row for row in rows if row[1]), key=lambda row: -row[1][-1].t)
+    def chats(self) -> list[tuple[str, Message]]:
+        """Answer the chats with something in them, each with its last message, the newest first."""
+        rows = [(handle, last) for handle in self.phone.chats if (last := self._last(handle)) is not None]
+        return sorted(rows, key=lambda row: -row[1].t)
+
+    def _last(self, handle: str) -> Message | None:
+        return next((one for one in reversed(self.phone.chats[handle]) if self.knows(one.key)), None)
 
     def is_sealed(self, key: str, now: float) -> bool:
         """Answer whether a message is still undecrypted; one whose time has come is opened."""

@@ -96,9 +96,9 @@ class Reads:
 
     def _unread(self, page: Page) -> list[tuple[str, list[Message]]]:
         rows: list[tuple[str, list[Message]]] = []
-        for handle, messages in page.chats():
+        for handle, _ in page.chats():
             if count := page.phone.unread.get(handle, 0):
-                rows.append((handle, [one for one in messages if not one.from_me][-count:]))
+                rows.append((handle, [one for one in page.chat(handle) if not one.from_me][-count:]))
         return rows
 
     async def all_unread(self, call: PageCall) -> web.Response:
@@ -161,7 +161,7 @@ class Reads:
     # ---- chats ---------------------------------------------------------------------------
 
     def _chats(self, page: Page) -> list[Json]:
-        return [objects.chat_json(page.phone, handle, rows[-1].t) for handle, rows in page.chats()]
+        return [objects.chat_json(page.phone, handle, last.t) for handle, last in page.chats()]
 
     async def list_chats(self, call: PageCall) -> web.Response:
         """Answer a bare array of chats, the newest first; `id` with `direction` pages, `count` limits."""

@@ -104,9 +104,8 @@ class Relay:
         return told | {"event_id": self.new_id(), "correlation_id": self.new_id(), "timestamp": stamp}
 
     def _event(self, raw_event: str, session: str) -> str:
-        if raw_event == "onpresencechanged" and not self.host.rules.has(
-            "presence_as_connection_update", session=session
-        ):
+        renamed = self.host.natural("presence_as_connection_update", session)
+        if raw_event == "onpresencechanged" and not renamed:
             return raw_event
         return MAPPED.get(raw_event, raw_event)
 

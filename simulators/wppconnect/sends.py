@@ -82,25 +82,15 @@ class Sends:
             return digits + GROUP
         if body.get("isNewsletter"):
             return f"{digits}@newsletter"
-        mended = tail == "lid" and not self.host.rules.has("lid14_bug", session=session)
+        mended = tail == "lid" and not self.host.natural("lid14_bug", session)
         return digits + (LID if body.get("isLid") or mended or len(digits) > 14 else PHONE)
 
     def _missing(self, wids: list[str], session: str) -> str:
         """Answer the first number that is not on the network."""
-        rule = next(
-            (
-                one
-                for one in self.host.rules.active
-                if one.name == "double_reply_400_but_sent"
-                and one.fits({"session": session})
-                and one.options.get("phone")
-            ),
-            None,
-        )
-        named = str(rule.options["phone"]) if rule is not None else ""
+        named = self.host.called_strangers.get(session, set())
         for wid in wids:
             digits = digits_of(wid)
-            if wid.endswith(PHONE) and (digits == named or not self.host.number_exists(digits)):
+            if wid.endswith(PHONE) and (digits in named or not self.host.number_exists(digits)):
                 return digits
         return ""
 
@@ -117,7 +107,7 @@ class Sends:
             except BadPath:
                 return call.reply(NOT_SENT, 500)
             missing = self._missing(wids, name)
-            if missing and not self.host.rules.has("double_reply_400_but_sent", session=name):
+            if missing and not self.host.natural("double_reply_400_but_sent", name):
                 return self._no_such_number(call, missing)
             # What was begun goes on, whether somebody still waits for the answer or not.
             work = self.host.spawn(self._deliver(call.page, wids, about))

@@ -132,7 +132,7 @@ class Session:
     async def _pair(self, client: Client, browser: Browser, profile: Profile) -> bool:
         """Show codes until one is read; answers whether one was."""
         pace, clock = self.host.pace, self.host.clock
-        limited = self.host.rules.has("autoclose_60s", session=self.name)
+        limited = self.host.natural("autoclose_60s", self.name)
         deadline = clock.monotonic() + pace.pairing_s if limited else float("inf")
         first = True
         while True:
@@ -201,7 +201,7 @@ class Session:
             return 500
         if client.status is None:
             return 200
-        named = not self.host.rules.has("no_session_name_after_close", session=self.name)
+        named = not self.host.natural("no_session_name_after_close", self.name)
         self.client = Client(named=named)
         browser, page = client.browser, client.page
         if page is None or browser is None:

@@ -249,7 +249,7 @@ async def test_a_chat_is_paged_back_by_id_until_there_is_no_more():
         assert await peer.texts(ANA, **query) == ["m11", "m12", "m13"]
         assert len(await peer.texts(ANA, count="-1")) == 23
         unknown = {"id": f"false_{ANA}_NOPE", "direction": "before"}
-        assert (await peer.call("GET", f"get-messages/{ANA}", **unknown))[0] == 401
+        assert (await peer.call("GET", f"get-messages/{ANA}", None, **unknown))[0] == 401
 
 
 async def test_chats_are_listed_the_newest_first_and_paged_by_id():

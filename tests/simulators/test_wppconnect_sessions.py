@@ -108,7 +108,8 @@ async def test_a_killed_browser_is_told_once_and_start_does_nothing_until_a_clos
         assert (await peer.get("check-connection-session"))["status"] is False
         assert (await peer.call("GET", "host-device"))[0] == 404
         assert (await peer.start())["status"] == "CONNECTED"
-        assert sim.session(S).page is not None and not sim.session(S).page.alive
+        page = sim.session(S).page
+        assert page is not None and not page.alive
 
         await peer.recover(consumer)
         assert (await peer.call("GET", "host-device"))[0] == 200

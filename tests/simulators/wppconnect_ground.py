@@ -142,7 +142,7 @@ class Peer:
             return answer.status, await answer.read()
 
     async def get(self, route: str, **query: str) -> Any:
-        return (await self.call("GET", route, **query))[1]
+        return (await self.call("GET", route, None, **query))[1]
 
     async def post(self, route: str, body: Json | None = None) -> Any:
         return (await self.call("POST", route, body or {}))[1]
