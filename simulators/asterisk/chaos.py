@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simulators.asterisk.faults import FAULTS
 from simulators.asterisk.hub import Connection, text_frame
 from simulators.asterisk.models import Json, ari_time
+from simulators.switches import Switches
 
 if TYPE_CHECKING:
     from simulators.asterisk.server import AsteriskSimulator
@@ -34,56 +35,32 @@ class Gate:
         return self.race and name_used_before
 
 
-@dataclass
-class Chaos:
-    """Starts and ends faults by name. `LookupError` for a name that is not in `FAULTS`."""
+class Chaos(Switches):
+    """Carries the faults out on one simulator.
 
-    sim: AsteriskSimulator
-    gate: Gate = field(default_factory=Gate)
-    lasting: dict[str, float | None] = field(default_factory=dict[str, float | None])
-    _timers: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, asyncio.Task[None]])
+    Options: `share` (duplicate), `delay_s` (slow), `count` (mute-next), `every_s` (flap), `down_s` (restart,
+    stop), `size` (huge-frame, bytes).
+    """
 
-    async def start(self, name: str, seconds: float | None = None, **options: Any) -> None:
-        """Begin a fault. A lasting one holds for `seconds`, or until `stop` when they are not given.
+    def __init__(self, sim: AsteriskSimulator) -> None:
+        super().__init__(FAULTS, sim.clock)
+        self.sim = sim
+        self.gate = Gate()
+        self._running: dict[str, asyncio.Task[None]] = {}
 
-        Options: `share` (duplicate), `delay_s` (slow), `count` (mute-next), `every_s` (flap),
-        `down_s` (restart, stop), `size` (huge-frame, bytes).
-        """
-        fault = FAULTS[name]
-        begin: Callable[..., Awaitable[None]] = getattr(self, "_begin_" + name.replace("-", "_"))
-        if fault.kind == "lasting":
-            await self.stop(name)
-            self.lasting[name] = None if seconds is None else self.sim.clock.monotonic() + seconds
-            if seconds is not None:
-                self._timers[name] = self._task(self._end_later(name, seconds))
-        await begin(**options)
+    async def begin(self, name: str, times: int | None, options: dict[str, Any]) -> None:
+        deed: Callable[..., Awaitable[None]] = getattr(self, "_begin_" + name.replace("-", "_"))
+        await deed(**options)
 
-    async def stop(self, name: str) -> None:
-        """End a lasting fault; the others end as their `ends` says."""
-        fault = FAULTS[name]
-        if (timer := self._timers.pop(name, None)) is not None and timer is not asyncio.current_task():
-            timer.cancel()
-        if self.lasting.pop(name, 0) == 0 or fault.kind == "once":
-            return
-        end: Callable[[], Awaitable[None]] | None = getattr(self, "_end_" + name.replace("-", "_"), None)
-        if end is not None:
-            await end()
+    async def end(self, name: str, scope: str) -> None:
+        deed: Callable[[], Awaitable[None]] | None = getattr(self, "_end_" + name.replace("-", "_"), None)
+        if deed is not None:
+            await deed()
 
     async def stop_all(self) -> None:
-        for name in list(self.lasting):
-            await self.stop(name)
-        for timer in self._timers.values():
-            timer.cancel()
-
-    def as_json(self) -> list[dict[str, object]]:
-        """Answer all faults, with `active` and `left_s`, for the fault panel."""
-        now = self.sim.clock.monotonic()
-        rows: list[dict[str, object]] = []
-        for fault in FAULTS.values():
-            until = self.lasting.get(fault.name)
-            left = None if until is None else round(max(0.0, until - now), 1)
-            rows.append({**fault.as_json(), "active": fault.name in self.lasting, "left_s": left})
-        return rows
+        await super().stop_all()
+        for task in self._running.values():
+            task.cancel()
 
     # ---- connections ---------------------------------------------------------------------
 
@@ -92,7 +69,7 @@ class Chaos:
 
     async def _begin_flap(self, every_s: float = 2.0) -> None:
         self._cut_all()
-        self._timers["flap-beat"] = self._task(self._flap(every_s))
+        self._running["flap"] = self._task(self._flap(every_s))
 
     async def _flap(self, every_s: float) -> None:
         while True:
@@ -100,7 +77,7 @@ class Chaos:
             self._cut_all()
 
     async def _end_flap(self) -> None:
-        self._timers.pop("flap-beat").cancel()
+        self._running.pop("flap").cancel()
 
     async def _begin_half_open(self) -> None:
         for connection in self._connections():
@@ -178,7 +155,7 @@ class Chaos:
         self.sim.end_load()
         await self.sim.close_ports()
         self.sim.pbx.forget_everything()
-        self._timers["back"] = self._task(self._open_again(down_s))
+        self._running["back"] = self._task(self._open_again(down_s))
 
     async def _open_again(self, down_s: float) -> None:
         await self.sim.clock.sleep(down_s)
@@ -257,10 +234,6 @@ class Chaos:
     def _answer_all(self, status: int) -> None:
         self.gate.answer = status
         self._cut_all()
-
-    async def _end_later(self, name: str, seconds: float) -> None:
-        await self.sim.clock.sleep(seconds)
-        await self.stop(name)
 
     def _task(self, work: Any) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(work)

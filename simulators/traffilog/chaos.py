@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from simulators.rules import Rule
+from simulators.switches import Switches
 from simulators.traffilog import reports
 from simulators.traffilog.faults import FAULTS
 from simulators.traffilog.wire import push
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
     from simulators.traffilog.server import TraffilogSimulator
 
 
-class Chaos:
-    """`LookupError` for a name that is not in `FAULTS`."""
+class Chaos(Switches):
+    """Rules for the surfaces, and deeds. `LookupError` for a name that is not in `FAULTS`.
+
+    Options that filter: `action`, `vehicle_id`, `serial`, `client_id`. Others are in the fault's text.
+    """
 
     def __init__(self, sim: TraffilogSimulator) -> None:
+        super().__init__(FAULTS, sim.clock)
         self.sim = sim
-        self.until: dict[str, float | None] = {}
-        self._timers: dict[str, asyncio.Task[None]] = {}
+        self._flapping: asyncio.Task[None] | None = None
         self._deeds: dict[str, Callable[..., Awaitable[None]]] = {
             "drop": self._drop,
             "close": self._close,
@@ -39,60 +43,25 @@ class Chaos:
             "portal-stale": self._stale,
         }
 
-    async def start(
-        self, name: str, seconds: float | None = None, times: int | None = None, **options: Any
-    ) -> None:
-        """Begin a fault, for `seconds` of the clock, for so many `times`, or until `stop`.
-
-        Options that filter: `action`, `vehicle_id`, `serial`, `client_id`. Others are in the fault's text.
-        """
-        fault = FAULTS[name]
-        if fault.kind == "lasting":
-            await self.stop(name)
-            self.until[name] = None if seconds is None else self.sim.clock.monotonic() + seconds
+    async def begin(self, name: str, times: int | None, options: dict[str, Any]) -> None:
+        if FAULTS[name].kind == "lasting":
             self.sim.upstream.rules.add(Rule(name, options, times))
-            if seconds is not None:
-                self._timers[name] = asyncio.create_task(self._end_later(name, seconds))
         if (deed := self._deeds.get(name)) is not None:
             await deed(**options)
 
-    async def stop(self, name: str) -> None:
-        """End a lasting fault; the others end as their `ends` says."""
-        if (timer := self._timers.pop(name, None)) is not None and timer is not asyncio.current_task():
-            timer.cancel()
-        if name not in self.until:
-            return
-        del self.until[name]
+    async def end(self, name: str, scope: str) -> None:
         rules = [rule for rule in self.sim.upstream.rules.active if rule.name == name]
         self.sim.upstream.rules.drop(name)
         if name == "gone":
             await self.sim.open_ports()
-        elif name == "flap":
-            self._timers.pop("flap-beat").cancel()
+        elif name == "flap" and self._flapping is not None:
+            self._flapping.cancel()
         elif name == "offline":
             self._online(rules)
 
-    async def stop_all(self) -> None:
-        for name in list(self.until):
-            await self.stop(name)
-        for timer in self._timers.values():
-            timer.cancel()
-
-    def as_json(self) -> list[dict[str, object]]:
-        """Answer all faults, with `active` and `left_s`, for the fault panel."""
-        now = self.sim.clock.monotonic()
-        rows: list[dict[str, object]] = []
-        for fault in FAULTS.values():
-            until = self.until.get(fault.name)
-            left = None if until is None else round(max(0.0, until - now), 1)
-            # A rule that was counted down is over, although nobody ended it.
-            active = any(rule.name == fault.name for rule in self.sim.upstream.rules.active)
-            rows.append({**fault.as_json(), "active": active, "left_s": left if active else None})
-        return rows
-
-    async def _end_later(self, name: str, seconds: float) -> None:
-        await self.sim.clock.sleep(seconds)
-        await self.stop(name)
+    def active(self, name: str) -> bool:
+        # A rule that was counted down is over, although nobody ended it.
+        return any(rule.name == name for rule in self.sim.upstream.rules.active)
 
     # ---- connections ---------------------------------------------------------------------
 
@@ -110,7 +79,7 @@ class Chaos:
                 await self._drop()
 
         await self._drop()
-        self._timers["flap-beat"] = asyncio.create_task(beat())
+        self._flapping = asyncio.create_task(beat())
 
     async def _half_open(self) -> None:
         for connection in self.sim.upstream.connections.open:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from simulators.panel import FaultPanel, read_body
 from simulators.traffilog import reports
 from simulators.traffilog.doors import Doors
-from simulators.traffilog.faults import FAULTS
 
 if TYPE_CHECKING:
     from simulators.traffilog.server import TraffilogSimulator
@@ -25,9 +25,7 @@ class Control:
 
     def application(self) -> web.Application:
         app = web.Application()
-        app.router.add_get("/_faults", self.faults)
-        app.router.add_post("/_faults/{name}", self.begin)
-        app.router.add_delete("/_faults/{name}", self.end)
+        app.router.add_routes(FaultPanel(lambda: self.sim.faults).routes())
         app.router.add_get("/_ledger", self.ledger)
         app.router.add_get("/_state", self.state)
         app.router.add_post("/_units/{serial}", self.unit)
@@ -35,30 +33,6 @@ class Control:
         app.router.add_post("/_load", self.load)
         app.router.add_post("/_doors", self.turn)
         return app
-
-    async def faults(self, request: web.Request) -> web.Response:
-        return web.json_response({"faults": self.sim.faults.as_json()})
-
-    async def begin(self, request: web.Request) -> web.Response:
-        """Begin a fault. Body, optional: `{"seconds": 20, "times": 1, "action": "...", ...}`.
-
-        A lasting one without `seconds` and `times` ends after its own default.
-        """
-        fault = FAULTS.get(request.match_info["name"])
-        if fault is None:
-            return _unknown()
-        options = await _body(request)
-        seconds, times = options.pop("seconds", None), options.pop("times", None)
-        if fault.kind == "lasting" and seconds is None and times is None:
-            seconds = fault.default_s
-        await self.sim.faults.start(fault.name, seconds, times, **options)
-        return await self.faults(request)
-
-    async def end(self, request: web.Request) -> web.Response:
-        if request.match_info["name"] not in FAULTS:
-            return _unknown()
-        await self.sim.faults.stop(request.match_info["name"])
-        return await self.faults(request)
 
     async def ledger(self, request: web.Request) -> web.Response:
         """Answer every effect, its count, and what looks like done twice."""
@@ -72,7 +46,7 @@ class Control:
         unit = self.sim.upstream.units.get(request.match_info["serial"].zfill(16))
         if unit is None:
             return web.json_response({"error": "no such unit"}, status=404)
-        body = await _body(request)
+        body = await read_body(request)
         if "online" in body and bool(body["online"]) != unit.online:
             reports.connected(self.sim.upstream, unit, bool(body["online"]))
         unit.ignition = bool(body.get("ignition", unit.ignition))
@@ -84,7 +58,7 @@ class Control:
 
         With `"answers": true` everything in it is said, answers and fragments too, on the newest socket.
         """
-        body = await _body(request)
+        body = await read_body(request)
         file, vehicle_id = Path(str(body.get("file"))), str(body.get("vehicle_id"))
         if not await asyncio.to_thread(file.is_file) or vehicle_id not in self.sim.upstream.vehicles:
             return web.json_response({"error": "no such file or vehicle"}, status=404)
@@ -97,7 +71,7 @@ class Control:
 
     async def turn(self, request: web.Request) -> web.Response:
         """Turn the switches of `Doors`, and `burning`: `{"nul_tails": false, "burning": "reused"}`."""
-        body = await _body(request)
+        body = await read_body(request)
         known = {one.name for one in fields(Doors)} - {"bad_frames"}
         if unknown := sorted(body.keys() - known - {"burning"}):
             told = {"error": "no such switch", "unknown": unknown, "switches": sorted([*known, "burning"])}
@@ -109,7 +83,7 @@ class Control:
 
     async def load(self, request: web.Request) -> web.Response:
         """Have the vehicles that are heard push: `{"rate": 500, "seconds": 10}`, pushes a second."""
-        body = await _body(request)
+        body = await read_body(request)
         self.sim.begin_load(float(body["rate"]), float(body["seconds"]))
         return web.json_response({"load": "begun"}, status=202)
 
@@ -118,15 +92,3 @@ class Control:
             await self.sim.play_all(recording, token, vehicle_id)
         else:
             await self.sim.play(recording, vehicle_id)
-
-
-def _unknown() -> web.Response:
-    return web.json_response({"error": "no such fault", "faults": sorted(FAULTS)}, status=404)
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    """Read an optional JSON object."""
-    if not await request.read():
-        return {}
-    body: Any = await request.json()
-    return dict(body)
