@@ -102,7 +102,7 @@ class Port:
             lambda tx: recoveries.settle(tx, self.ambient, lease, claimed.id, outcome, said)
         )
 
-    async def tell(self, kind: str, **data: Any) -> None:
+    async def tell(self, kind: str, /, **data: Any) -> None:
         await self._keeper.append_facts([Fact(kind, self.connection, self._now(), plain(data))])
 
     def _now(self) -> int:

@@ -126,7 +126,7 @@ class SessionPort(Protocol):
         """Write down how a try ended. outcome: proved, failed."""
         ...
 
-    async def tell(self, kind: str, **data: Any) -> None:
+    async def tell(self, kind: str, /, **data: Any) -> None:
         """Write a fact about this connection: what was looked at and found."""
         ...
 

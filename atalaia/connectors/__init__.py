@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from atalaia.connectors import asterisk, intake, traffilog
+from atalaia.connectors import asterisk, intake, traffilog, wppconnect
 from atalaia.connectors.connector import Connector
 
 CONNECTORS: dict[str, Connector] = {
-    connector.name: connector for connector in (asterisk.CONNECTOR, traffilog.CONNECTOR, intake.CONNECTOR)
+    connector.name: connector
+    for connector in (asterisk.CONNECTOR, traffilog.CONNECTOR, wppconnect.CONNECTOR, intake.CONNECTOR)
 }

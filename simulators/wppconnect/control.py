@@ -43,6 +43,7 @@ class Control:
         add("POST", "/_phones/{phone}/remove", self.remove)
         add("GET", "/_profiles", self.profiles)
         add("DELETE", "/_profiles/{profile}/browser", self.end_browser)
+        add("DELETE", "/profiles/{profile}/browser", self.end_browser)  # as the agent beside a server
         add("POST", "/_population", self.population)
         return app
 

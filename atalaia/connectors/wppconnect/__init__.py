@@ -5,13 +5,17 @@ Only what the house asks of every connector is imported here; the rest comes wit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from atalaia.connections.session import Hook, Hooked, Plane
+from atalaia.ambient import Ambient
+from atalaia.connections.session import CheckStep, Hook, Hooked, Plane, SessionPort
 from atalaia.connectors.connector import Connector
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.events.policy import Keep
+from atalaia.jobs.kinds import LateKinds
+from atalaia.jobs.model import JobKind
 from atalaia.reactions.interpreter import Interpretation, Interpreter, Memory
 
 PLANES = (
@@ -22,6 +26,31 @@ PLANES = (
     Plane("message_out", "Messages out", essential=False, fresh_s=86_400),
     Plane("intake", "Our intake", essential=False, fresh_s=86_400),
 )
+
+
+async def _run_session(settings: Any, port: SessionPort) -> None:
+    """Keep one session, as `session.run_session` says."""
+    from atalaia.connectors.wppconnect import session
+
+    await session.run_session(settings, port)
+
+
+async def _check(settings: Any, ambient: Ambient) -> list[CheckStep]:
+    """Try settings, as `check.check` says."""
+    from atalaia.connectors.wppconnect import check
+
+    return await check.check(settings, ambient)
+
+
+def _server(settings: Any) -> str:
+    """Answer which server several sessions share, for the limits of recovery."""
+    return settings.server_url or settings.gateway_url
+
+
+def _jobs() -> Sequence[JobKind]:
+    from atalaia.connectors.wppconnect.jobs import JOBS
+
+    return JOBS
 
 
 def _take_hook(settings: Any, raw: bytes, came_ms: int) -> Hooked:
@@ -44,7 +73,8 @@ CONNECTOR = Connector(
     name="wppconnect",
     title="WhatsApp (WPPConnect)",
     settings=WppconnectSettings,
-    run_session=None,
+    run_session=_run_session,
+    check=_check,
     planes=PLANES,
     interpretations=(Interpretation("wppconnect.messages", ("wppconnect.*",), _interpreter),),
     silence=timedelta(minutes=5),
@@ -53,6 +83,16 @@ CONNECTOR = Connector(
         "qrcode": Keep.COUNT,  # the code itself is fetched when somebody looks
         "*": Keep.KEEP,
     },
+    rhythms={
+        "onmessage": "messages",
+        "onack": "acks",
+        "onselfmessage": "own",
+        "onpresencechanged": "presence",
+        "*": "other",
+    },
+    server=_server,
+    routine=timedelta(minutes=30),
+    jobs=LateKinds(_jobs),
     hook=Hook(_hook_token, _take_hook),
     world="chats",
 )

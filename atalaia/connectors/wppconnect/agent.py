@@ -17,7 +17,7 @@ from atalaia.errors import Unavailable
 
 
 class BrowserAgent:
-    """`POST <agent>/browsers/<session>/end` with a bearer token; 2xx when no browser of it runs any more."""
+    """`DELETE <agent>/profiles/<session>/browser` with a bearer token; 2xx when none of it runs any more."""
 
     def __init__(self, settings: WppconnectSettings, clock: Clock) -> None:
         self._within_s = settings.answer_within_s
@@ -37,8 +37,8 @@ class BrowserAgent:
 
     async def end(self, session: str) -> None:
         """End the browser of one session. Errors: `Unavailable`, `Refused`."""
-        path = f"/browsers/{quote(session, safe='')}/end"
-        reply = await self._calls.ask("POST", path, within_s=self._within_s)
+        path = f"/profiles/{quote(session, safe='')}/browser"
+        reply = await self._calls.ask("DELETE", path, within_s=self._within_s)
         error = refused(reply, self._calls.place)
         if error is not None:
             raise error

@@ -6,7 +6,7 @@ Source: contract WhatsApp, sections 2.3, 5.1 and 5.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.connections.recovery import Found
 from atalaia.connections.session import PlaneState
+from atalaia.connections.silence import Rhythm
 from atalaia.connections.truth import Truth
 from atalaia.connectors.wppconnect import heard
 from atalaia.connectors.wppconnect.backfill import is_wanted
@@ -39,18 +40,33 @@ class Notes(Protocol):
 
     async def known(self, starts: Sequence[str]) -> set[str]: ...
 
-    async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Any: ...
+    async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Mapping[str, int]: ...
+
+    async def rhythm(self) -> Rhythm: ...
 
 
 @dataclass
 class Looker:
-    """Looks at one session through its server."""
+    """Looks at one session through its server.
+
+    catch_up: brings in what was sent since a moment, once it is known to be missing. since_ms: from when
+    on the page's messages should have come by webhook; older ones were missed for reasons that are known.
+    """
 
     settings: WppconnectSettings
     server: ServerDoor
     notes: Notes
+    catch_up: Callable[[int], Awaitable[None]]
+    since_ms: int
     own: Wid | None = None
     _starting_since: float | None = None
+    _deaf: Found | None = None
+    _deaf_ms: int = 0
+
+    def begin_anew(self) -> None:
+        """Take it that the session was started anew: what it hears from now on counts."""
+        self.since_ms = to_ms(self.notes.ambient.clock.now())
+        self._deaf = None
 
     async def look(self) -> Found:
         """Answer how the session is, proven from the claim down to WhatsApp itself.
@@ -139,11 +155,11 @@ class Looker:
         except NoAnswer:
             return Found("sick", Truth.HUNG, "The page does not show its chats: it hangs.")
         if missed:
-            since = min(missed.values())
-            self.notes.prove("message_in", "failing", chats=len(missed))
-            said = "The page has messages that no webhook brought."
-            evidence = {"chats": len(missed), "oldest_ms": since}
-            return Found("sick", Truth.DEAF, said, missed_ms=since, evidence=evidence)
+            await self._bring_in(missed)
+        deaf = await self._still_deaf()
+        if deaf is not None:
+            self.notes.prove("message_in", "failing", **deaf.evidence)
+            return deaf
         self.notes.prove("message_in", "proven", compared="the page has nothing that was not heard")
         if self.own is None:
             return Found("not_known", said="The page does not say yet which account it is.")
@@ -156,6 +172,26 @@ class Looker:
             return Found("not_known", said=str(error))
         self.notes.prove("message_out", "proven", asked="WhatsApp answered the page")
         return Found("healthy", said="The page hears, and WhatsApp answers it.")
+
+    async def _bring_in(self, missed: dict[str, int]) -> None:
+        """Catch up at once, a customer waits; and remember what should have come by itself."""
+        since = min(missed.values())
+        late = [at for at in missed.values() if at > self.since_ms]
+        if late and self._deaf is None:
+            said = "The page has messages that no webhook brought."
+            evidence = {"chats": len(late), "oldest_ms": min(late)}
+            self._deaf = Found("sick", Truth.DEAF, said, missed_ms=min(late), evidence=evidence)
+            self._deaf_ms = to_ms(self.notes.ambient.clock.now())
+        await self.catch_up(since)
+
+    async def _still_deaf(self) -> Found | None:
+        """A session that was found deaf stays so until it is started anew, or a message comes by itself."""
+        if self._deaf is None:
+            return None
+        last = (await self.notes.rhythm()).last_ms.get("messages", 0)
+        if last > self._deaf_ms:
+            self._deaf = None
+        return self._deaf
 
     async def missed(self) -> dict[str, int]:
         """Answer the chats whose newest message never reached us, and when each was sent.

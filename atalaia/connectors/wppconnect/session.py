@@ -6,6 +6,7 @@ Its events come by webhooks (`hook.py`); this asks, compares and mends. Nothing 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import cast
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
+from atalaia.clock import to_ms
 from atalaia.connections.ladder import Ladder, Rung
 from atalaia.connections.recovery import Found, Recovery
 from atalaia.connections.session import Reconciled, SessionPort
@@ -80,6 +82,7 @@ class Session:
         self._port = port
         self._clock = port.ambient.clock
         self._mute = 0
+        self._early: list[Report] = []
 
     async def run(self) -> None:
         async with AsyncExitStack() as stack:
@@ -104,7 +107,7 @@ class Session:
         if settings.server_url:
             door = ServerDoor(settings, self._clock, self._hook_url())
             self._server = await stack.enter_async_context(door)
-            self._looker = Looker(settings, self._server, self._port)
+            self._looker = Looker(settings, self._server, self._port, self._catch_up, self._now_ms())
         if settings.gateway_url:
             self._gateway = await stack.enter_async_context(GatewayDoor(settings, self._clock))
         if settings.browser_url:
@@ -178,6 +181,7 @@ class Session:
             await cast("ServerDoor", self._server).start()
         except InDoubt as error:
             raise Unavailable(str(error)) from error  # a start may be asked for again
+        self._looker.begin_anew()
 
     async def _restart(self) -> None:
         """Close, then start. A stuck session answers 500 and is reset all the same; a hung one is mute."""
@@ -222,7 +226,7 @@ class Session:
         last = (await self._port.rhythm()).last_ms
         newest = max(last.values(), default=0)
         fresh_ms = int(self._settings.probe_every_s * 1000)
-        now_ms = int(self._clock.now().timestamp() * 1000)
+        now_ms = self._now_ms()
         for plane, kind in (("message_in", "messages"), ("message_out", "acks"), ("page", "presence")):
             if now_ms - last.get(kind, 0) <= fresh_ms:
                 self._port.prove(plane, "proven", heard=kind)
@@ -251,11 +255,20 @@ class Session:
                 report = await reconcile(server, self._port, self._clock, what.from_ms)
             except (UpstreamError, Rejected):
                 continue  # the gap stays open, and is handed out again
-            await self._port.reconciled(what, told(report))
+            early, self._early = self._early, []
+            await self._port.reconciled(what, told(report, early))
+
+    async def _catch_up(self, from_ms: int) -> None:
+        """Bring in what a look has found missing, before the gap's own account of it."""
+        server = cast("ServerDoor", self._server)
+        self._early.append(await reconcile(server, self._port, self._clock, from_ms))
+
+    def _now_ms(self) -> int:
+        return to_ms(self._clock.now())
 
 
-def told(report: Report) -> Reconciled:
-    """Answer a catch-up's report as the ledger of gaps has it."""
+def told(report: Report, early: Sequence[Report] = ()) -> Reconciled:
+    """Answer a catch-up's report as the ledger of gaps has it. early: what was brought in before it."""
     checked = {"chats": report.checked, "of": report.chats, "messages": report.messages}
     left = {
         "undecrypted": report.undecrypted,
@@ -267,7 +280,10 @@ def told(report: Report) -> Reconciled:
         unknown = "what stands in the chats that could not be read to their end"
     return Reconciled(
         checked,
-        {"messages": report.recovered, "upgraded": report.upgraded},
+        {
+            "messages": report.recovered + sum(one.recovered for one in early),
+            "upgraded": report.upgraded + sum(one.upgraded for one in early),
+        },
         {name: number for name, number in left.items() if number},
         "unknown" if unknown else "yes" if report.undecrypted else "no",
         unknown,
