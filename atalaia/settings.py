@@ -147,6 +147,11 @@ class Settings(BaseSettings):
         False,
         description="Answer the session token of workers outside in the clear to who has the admin key.",
     )
+    old_gateway_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that callers of the old WhatsApp gateway's addresses, and gateways that deliver "
+        "here, send as `X-Gateway-Secret`. Empty: none is accepted.",
+    )
     snapshot_repository: SecretStr = Field(
         SecretStr(""),
         description="Git repository, a path or an address, to which `bin/atalaia snapshot --push` and the "

@@ -11,6 +11,12 @@ PREFIXES = (
     "/api/admin", "/api/auth", "/api/can-probes", "/api/clients", "/api/installations", "/api/jobs",
     "/api/monitor", "/api/photos", "/api/scheme-builder", "/api/session", "/api/worker",
 )  # fmt: skip
+# The old WhatsApp gateway's.
+GATEWAY = (
+    "/api/available-sessions", "/api/channels", "/api/media/", "/api/messages", "/api/webhooks",
+    "/api/whatsapp/",
+)  # fmt: skip
+_ALIAS = "/contact/pn-lid/"
 _EVENTS = "/events/"
 
 
@@ -25,7 +31,7 @@ class OldAddresses:
 
     def meant_by(self, path: str) -> bool:
         """Answer whether a path may be one of them."""
-        if path.startswith(PREFIXES):
+        if path.startswith((*PREFIXES, *GATEWAY)) or _ALIAS in path:
             return True
         return path.startswith(_EVENTS) and not path[len(_EVENTS) :].isdecimal()
 
@@ -34,11 +40,15 @@ class OldAddresses:
         if self._loaded:
             return
         self._loaded = True
+        from atalaia.web.old.gateway import channels, messages, webhook
         from atalaia.web.old.traffilog.portal import Cache
-        from atalaia.web.old.traffilog.routes import ROUTERS
+        from atalaia.web.old.traffilog.routes import ROUTERS as TELEMATICS
+
+        # In this order: fixed words in a path come before ids.
+        routers = (*TELEMATICS, webhook.routes, messages.routes, channels.routes)
 
         self._app.state.old_clients = Cache()
-        found = [route for router in ROUTERS for route in router.routes]
+        found = [route for router in routers for route in router.routes]
         self._app.router.routes[self._place : self._place] = found
-        self._app.state.routers = (*ROUTERS, *self._app.state.routers)
-        self._origins.learn(ROUTERS)
+        self._app.state.routers = (*routers, *self._app.state.routers)
+        self._origins.learn(routers)
