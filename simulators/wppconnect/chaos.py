@@ -118,9 +118,10 @@ class Chaos(Switches):
 
     # ---- pages and browsers --------------------------------------------------------------
 
-    async def _page_crash(self, session: str) -> None:
+    async def _page_crash(self, session: str, close_hangs: bool = True) -> None:
         if (page := self.host.session(session).page) is not None:
             page.crashed = True
+            page.close_hangs = close_hangs
 
     async def _page_hang(self, session: str) -> None:
         if (page := self.host.session(session).page) is not None:

@@ -20,7 +20,10 @@ ABOUT = ("kind", "quoted", "forwarded", "at_ms", "key")
 
 
 class Control:
-    """`/_faults`, `/_state`, `/_ledger`, `/_webhooks`, `/_phones/…`, `/_profiles/…`, `/_population`."""
+    """`/_faults`, `/_state`, `/_ledger`, `/_webhooks`, `/_population`, and what is below a name.
+
+    Those are `/_phones/NAME/…`, `/_sessions/NAME/…`, `/_profiles/NAME/…`.
+    """
 
     def __init__(self, sim: WppSimulator) -> None:
         self.sim = sim
@@ -41,6 +44,7 @@ class Control:
         add("POST", "/_phones/{phone}/presence", self.presence)
         add("POST", "/_phones/{phone}/scan", self.scan)
         add("POST", "/_phones/{phone}/remove", self.remove)
+        add("POST", "/_sessions/{session}/event", self.event)
         add("GET", "/_profiles", self.profiles)
         add("DELETE", "/_profiles/{profile}/browser", self.end_browser)
         add("DELETE", "/profiles/{profile}/browser", self.end_browser)  # as the agent beside a server
@@ -156,6 +160,15 @@ class Control:
         if phone.linked:
             await self.sim.faults.start("device_removed", session=phone.linked)
         return web.json_response({"linked": phone.linked}, status=202)
+
+    async def event(self, request: web.Request) -> web.Response:
+        """Let a page say anything: `{"event": "incomingcall", "data": {…}}`."""
+        body = await read_body(request)
+        listener = self.sim.session(request.match_info["session"]).listener
+        if listener is None:
+            return web.json_response({"error": "no page listens"}, status=409)
+        listener.say(str(body["event"]), dict(body.get("data") or {}))
+        return web.json_response({"event": body["event"]}, status=202)
 
     # ---- the machine ---------------------------------------------------------------------
 

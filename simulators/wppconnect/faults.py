@@ -52,8 +52,8 @@ _PAGE = [
         "page_crash",
         ("Página travou", "Page crashed"),
         (
-            "O estado segue CONNECTED; a verificação nunca responde.",
-            "CONNECTED stays; the check never answers.",
+            "Segue CONNECTED, a verificação nunca responde; `close_hangs` falso: close responde 500.",
+            "CONNECTED stays, the check never answers; with `close_hangs` false a close answers 500.",
         ),
         BY_HAND,
     ),
@@ -97,7 +97,10 @@ _PAGE = [
     _lasting(
         "no_in_chat",
         ("Sem inChat", "No inChat"),
-        ("O login não diz inChat.", "The login does not say inChat."),
+        (
+            "O login não diz inChat; após 180 s vem phoneNotConnected.",
+            "The login does not say inChat; after 180 s comes phoneNotConnected.",
+        ),
     ),
 ]
 
@@ -147,6 +150,11 @@ _STARTING = [
             "Servidor 2.8.6: uma sessão removida segue CONNECTED.",
             "Server 2.8.6: a removed session stays CONNECTED.",
         ),
+    ),
+    _lasting(
+        "old_spelling",
+        ("Grafia antiga", "Older spelling"),
+        ("Vem desconnectedMobile.", "It comes as desconnectedMobile."),
     ),
     _lasting(
         "history_sync_late",
@@ -229,6 +237,11 @@ _MESSAGES = [
         ("Sem isLid vira número de telefone.", "Without isLid it becomes a phone number."),
     ),
     _lasting(
+        "ack_repeated",
+        ("Confirmações repetidas", "Repeated acks"),
+        ("Cada confirmação vem duas vezes.", "Each ack comes twice."),
+    ),
+    _lasting(
         "send_error",
         ("Envio falha", "Sending fails"),
         ("Os envios respondem 500 e nada sai.", "Sends answer 500 and nothing leaves."),
@@ -303,6 +316,16 @@ _GATEWAY = [
         "image_swallowed",
         ("Imagem some", "Image swallowed"),
         ("Responde sucesso sem id e nada sai.", "Answers success without an id, nothing leaves."),
+    ),
+    _lasting(
+        "no_message_id",
+        ("Sem id da mensagem", "No message id"),
+        ("A mensagem sai e a resposta não traz o id.", "The message leaves, the reply has no id."),
+    ),
+    _lasting(
+        "audio_convert_failed",
+        ("Conversão de áudio falha", "Audio is not converted"),
+        ("WebM responde AUDIO_CONVERT_FAILED, `reason`.", "WebM answers AUDIO_CONVERT_FAILED, `reason`."),
     ),
     _lasting(
         "media_wrapped",

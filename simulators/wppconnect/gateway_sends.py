@@ -25,10 +25,11 @@ MIMES = {"image": "image/jpeg", "document": "application/pdf", "video": "video/m
 class SendError(Exception):
     """The gateway refuses a message by itself."""
 
-    def __init__(self, code: str, text: str, status: int = 400) -> None:
+    def __init__(self, code: str, text: str, status: int = 400, reason: str = "") -> None:
         super().__init__(text)
         self.code = code
         self.status = status
+        self.more: Json = {"origin": "gateway", "reason": reason} if reason else {}
 
 
 class GatewaySends:
@@ -50,13 +51,22 @@ class GatewaySends:
             route, wanted = _translate(body)
             if body.get("type") == "image" and self.host.rules.take("image_swallowed", session=session):
                 return answer({"success": True, "correlationId": trace, "raw": None})
+            self._convert(body, session)
             told = await self.gateway.server.ask("POST", session, route, wanted)
         except SendError as error:
-            return _failed(error.code, str(error), trace, error.status)
+            return _failed(error.code, str(error), trace, error.status, error.more)
         except WrapError as error:
             self._tell("message.failed", session, body, "")
             return _failed(error.code, str(error), trace, 500)
         return self._answered(told, session, body, trace)
+
+    def _convert(self, body: Json, session: str) -> None:
+        """Make WebM an OGG. Errors: `SendError` where ffmpeg is not there."""
+        if "webm" in str(body.get("audio_mime") or ""):
+            rule = self.host.rules.take("audio_convert_failed", session=session)
+            if rule is not None:
+                reason = str(rule.options.get("reason", "FFMPEG_NOT_FOUND"))
+                raise SendError("AUDIO_CONVERT_FAILED", "Audio conversion failed", 500, reason)
 
     def _answered(self, told: Answered, session: str, body: Json, trace: str) -> web.Response:
         said = told.object
@@ -68,6 +78,8 @@ class GatewaySends:
         rows: list[Any] = list(said.get("response") or [])
         identity = str(rows[0]["id"]) if rows else ""
         self._tell("message.sent", session, body, identity)
+        if self.host.rules.take("no_message_id", session=session) is not None:
+            return answer({"success": True, "correlationId": trace, "raw": None})
         return answer({"success": True, "messageId": identity, "correlationId": trace, "raw": said})
 
     def _tell(self, event: str, session: str, body: Json, identity: str) -> None:
@@ -126,6 +138,6 @@ def _audio(body: Json) -> str:
     return f"data:audio/ogg;base64,{given}"
 
 
-def _failed(code: str, text: str, trace: str, status: int) -> web.Response:
+def _failed(code: str, text: str, trace: str, status: int, more: Json | None = None) -> web.Response:
     told = {"success": False, "error": text, "error_code": code, "correlationId": trace}
-    return answer(told, status)
+    return answer({**told, **(more or {})}, status)

@@ -55,8 +55,12 @@ class Listener:
         self.host.spawn(self._catch_up(waiting, fresh=fresh))
         self._send_what_waits()
         await self.host.pause(self.host.pace.in_chat_s)
-        if self.page.alive and not self.host.rules.has("no_in_chat", session=self.session.name):
-            self.session.emit(self.client, "status-find", status="inChat")
+        never = self.host.rules.has("no_in_chat", session=self.session.name)
+        if never:
+            await self.host.clock.sleep(self.host.pace.device_sync_s)
+        if self.page.alive and self.session.page is self.page:
+            status = "phoneNotConnected" if never else "inChat"
+            self.session.emit(self.client, "status-find", status=status)
 
     def back(self) -> None:
         """The page hears the phone again; what it missed enters without an event."""
@@ -69,7 +73,8 @@ class Listener:
             await self.host.clock.sleep(late.number("delay_s", 120.0))
         if not fresh and late is None:
             await self.host.pause(self.host.pace.resume_s)
-            await self._learn(waiting)
+            if await self._learn(waiting) and self.host.config.all_unread_on_start:
+                self._replay_unread()
             return
         portions = int(late.number("portions", PORTIONS)) if late is not None else PORTIONS
         size = -(-len(waiting) // portions) or 1
@@ -86,6 +91,13 @@ class Listener:
             return False
         self.page.learn(one.key for one in messages)
         return True
+
+    def _replay_unread(self) -> None:
+        """Emit what is unread once more, as `allUnreadOnStart` does."""
+        for handle, count in self.page.phone.unread.items():
+            received = [one for one in self.page.chat(handle) if not one.from_me]
+            for message in received[len(received) - count :] if count else []:
+                self._send("unreadmessages", message)
 
     def _send_what_waits(self) -> None:
         """What was sent while nothing left the page leaves now."""
@@ -145,12 +157,14 @@ class Listener:
     def _taken(self, event: str, message: Message) -> None:
         """A webhook was delivered: the server marks the whole chat as read, on the phone too."""
         marks = self.host.natural("mark_read_on_delivery", self.session.name)
-        if event == "onmessage" and marks and self.hears:
+        if event in ("onmessage", "unreadmessages") and marks and self.hears:
             self.page.phone.read(message.chat)
 
     def _ack(self, message: Message, about: dict[str, Any]) -> None:
         if self.host.config.listen_acks and message.from_me:
-            self._emit("onack", objects.ack_json(self.page.phone, message))
+            repeats = self.host.rules.take("ack_repeated", session=self.session.name) is not None
+            for _ in range(2 if repeats else 1):
+                self._emit("onack", objects.ack_json(self.page.phone, message))
 
     def _revoke(self, message: Message, about: dict[str, Any]) -> None:
         if self.host.config.on_revoked_message and not self._muted():
@@ -169,6 +183,11 @@ class Listener:
         if self.hears and self.host.config.on_presence_changed:
             now = to_ms(self.host.clock.now())
             self._emit("onpresencechanged", objects.presence_json(self.page.phone, person, state, now))
+
+    def say(self, event: str, data: Json) -> None:
+        """Emit any event at all, as the page would: calls, polls, groups, what nobody knows yet."""
+        if self.hears:
+            self._emit(event, data)
 
     def _emit(self, event: str, data: Json) -> None:
         self.session.emit(self.client, event, **data)

@@ -104,9 +104,10 @@ def author_wid(phone: Phone, message: Message) -> str:
     return phone.account.lid + LID if message.from_me else phone.wid(message.author)
 
 
-def own_wid(account: Account, message: Message) -> str:
-    """Answer the own account as a message's `to`: mostly the number, in chats by lid the device's lid."""
-    return f"{account.lid}:{account.device}{LID}" if message.chat.endswith(LID) else account.wid
+def own_wid(account: Account, chat: str, message: Message) -> str:
+    """Answer the own account as a message's `to`: the number, in chats by lid at times the device's lid."""
+    by_device = chat.endswith(LID) and message.order % 3 == 0
+    return f"{account.lid}:{account.device}{LID}" if by_device else account.wid
 
 
 def message_json(phone: Phone, message: Message, *, sealed: bool = False, new: bool = True) -> Json:
@@ -115,7 +116,8 @@ def message_json(phone: Phone, message: Message, *, sealed: bool = False, new: b
     `new`: it came live. A revoked message keeps its place, without its text.
     """
     group = message.chat.endswith(GROUP)
-    wid, own = phone.wid(message.chat), own_wid(phone.account, message)
+    wid = phone.wid(message.chat)
+    own = own_wid(phone.account, wid, message)
     kind = "ciphertext" if sealed else "revoked" if message.revoked else message.kind
     body = "" if sealed or message.revoked else message.body or _thumbnail(message)
     told: Json = {"id": serialized(phone, message), "viewed": False, "body": body, "type": kind}

@@ -19,6 +19,7 @@ class Pace:
     pairing_s: float = 60.0  # then the page is given up, see `autoclose_60s`
     login_s: Span = (0.3, 0.8)  # from the code that was read to the main screen
     in_chat_s: Span = (0.5, 1.0)
+    device_sync_s: float = 180.0  # a main screen that is not there by then is given up
     resume_s: Span = (0.5, 2.0)  # until a reloaded page has what it missed
     history_s: Span = (2.0, 5.0)  # between two portions after a pairing
     removed_s: Span = (1.0, 2.0)  # until the page notices that the phone removed it

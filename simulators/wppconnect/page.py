@@ -43,7 +43,11 @@ class Profile:
 
 
 class Page:
-    """The page of a logged-in session. `connected` tells whether it still hears the phone."""
+    """The page of a logged-in session.
+
+    `connected` tells whether it still hears the phone, `close_hangs` whether a crashed one holds a close or
+    lets it fail.
+    """
 
     def __init__(self, profile: Profile, browser: Browser, phone: Phone) -> None:
         self.profile = profile
@@ -51,6 +55,7 @@ class Page:
         self.phone = phone
         self.crashed = False
         self.connected = True
+        self.close_hangs = True
         self._thawed = asyncio.Event()
         self._thawed.set()
 

@@ -210,7 +210,8 @@ class Session:
             return 500
         if not browser.ended.is_set() and not page.alive:
             browser.orphan = True
-            await browser.ended.wait()
+            if page.close_hangs:
+                await browser.ended.wait()
             return 500
         self._leave(page)
         if self.host.rules.take("orphan_browser", session=self.name) is not None:
@@ -247,13 +248,18 @@ class Session:
             return
         self._leave(page)
         if self.host.rules.has("version_skew", session=self.name):
-            page.connected = False  # the server tests an older spelling and goes on as if nothing were
-            self.emit(client, "status-find", status="disconnectedMobile")
+            page.connected = False  # the server tests another spelling and goes on as if nothing were
+            self.emit(client, "status-find", status=self._spelling())
             return
         self.client = None
         self._end(page.browser)
-        self.emit(client, "status-find", status="disconnectedMobile")
+        self.emit(client, "status-find", status=self._spelling())
         self.emit(client, "status-find", status="browserClose")
+
+    def _spelling(self) -> str:
+        """Answer how the library spells it: libraries before 1.37.7 had a slip."""
+        old = self.host.rules.has("old_spelling", session=self.name)
+        return "desconnectedMobile" if old else "disconnectedMobile"
 
     def browser_ended(self, browser: Browser) -> None:
         """The browser of this session was ended from outside: killed, or by an operator."""

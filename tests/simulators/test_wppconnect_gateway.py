@@ -243,6 +243,24 @@ async def test_an_image_that_is_swallowed_is_a_success_without_an_id():
         assert not sim.phone(S).messages
 
 
+async def test_a_message_may_leave_without_its_id_and_audio_may_not_be_converted():
+    async with lab() as (sim, peer, consumer):
+        await peer.log_in(consumer)
+        await sim.faults.start("no_message_id", times=1, session=S)
+        body: Json = {"channel": S, "to": "550000000002", "text": "sent"}
+        told = (await peer.gateway("POST", "/api/messages", body))[1]
+        assert told["success"] is True and "messageId" not in told
+        await sim.faults.start("audio_convert_failed", session=S)
+        audio = {"type": "audio", "base64Ptt": VOICE, "audio_mime": "audio/webm"}
+        status, told = await peer.gateway("POST", "/api/messages", {**body, **audio})
+        assert (status, told["error_code"], told["reason"]) == (
+            500,
+            "AUDIO_CONVERT_FAILED",
+            "FFMPEG_NOT_FOUND",
+        )
+        assert [one.text for one in sim.phone(S).messages.values()] == ["sent"]
+
+
 async def test_a_send_that_times_out_in_the_gateway_may_leave_all_the_same(clock: HeldClock):
     async with lab(clock) as (sim, peer, consumer):
         await peer.log_in(consumer)

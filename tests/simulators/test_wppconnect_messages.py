@@ -196,6 +196,40 @@ async def test_reactions_and_revocations_are_told_and_edits_are_not():
         assert len(sent(sim)) == 1
 
 
+async def test_any_event_can_be_said_and_types_nobody_knows_travel_as_they_are():
+    async with lab() as (sim, peer, consumer):
+        await peer.log_in(consumer)
+        call = {"event": "incomingcall", "data": {"id": "c1", "peerJid": ANA, "isVideo": False}}
+        assert (await peer.control("POST", f"/_sessions/{S}/event", call))[0] == 202
+        assert await consumer.event("incomingcall") == {"event": "incomingcall", "session": S, **call["data"]}
+        sim.phone(S).receive(ANA, "?", kind="hologram")
+        assert (await consumer.event("onmessage"))["type"] == "hologram"
+        assert (await peer.control("POST", "/_sessions/nobody/event", call))[0] == 409
+
+
+async def test_what_is_unread_is_told_again_at_the_start_when_configured():
+    for told in (False, True):
+        async with lab(config={"all_unread_on_start": told}) as (sim, peer, consumer):
+            sim.phone(S).receive(ANA, "while it was closed")
+            await peer.log_in(consumer)
+            while not await peer.texts():
+                pass
+            assert [one["body"] for one in sent(sim, "unreadmessages")] == ["while it was closed"] * told
+
+
+async def test_acks_come_twice_and_the_own_account_by_its_device_at_times():
+    async with lab() as (sim, peer, consumer):
+        await peer.log_in(consumer)
+        await sim.faults.start("ack_repeated", session=S)
+        await peer.post("send-message", {"phone": "550000000002", "message": "hi"})
+        await consumer.event("onack", 6)
+        assert sorted(one["ack"] for one in consumer.events("onack")) == [1, 1, 2, 2, 3, 3]
+        sim.phone(S).migrate(ANA)
+        for text in ("two", "three"):
+            sim.phone(S).receive(ANA, text)
+        assert [one["to"] for one in sent(sim)] == ["550000000001@c.us", "190000000000001:3@lid"]
+
+
 # ---- people -------------------------------------------------------------------------------
 
 

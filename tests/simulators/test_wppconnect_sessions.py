@@ -85,6 +85,26 @@ async def test_a_crashed_page_never_answers_and_stays_connected_until_its_browse
         assert (await peer.get("check-connection-session"))["status"] is True
 
 
+async def test_a_crashed_page_may_let_a_close_fail_instead_and_leaves_its_browser():
+    async with lab() as (sim, peer, consumer):
+        await peer.log_in(consumer)
+        await sim.faults.start("page_crash", session=S, close_hangs=False)
+        assert (await peer.call("POST", "close-session", {}))[0] == 500
+        await peer.start()
+        assert await peer.status() == "INITIALIZING"
+
+
+async def test_a_main_screen_that_never_comes_is_told_after_three_minutes(clock: HeldClock):
+    async with lab(clock) as (sim, peer, consumer):
+        await sim.faults.start("no_in_chat", session=S)
+        await peer.start()
+        while await peer.status() != "CONNECTED":
+            pass
+        await clock.run_for(181)
+        await consumer.status_find("phoneNotConnected")
+        assert await peer.status() == "CONNECTED"
+
+
 async def test_a_page_that_hangs_answers_later_and_has_what_came_meanwhile_without_an_event(clock: HeldClock):
     async with lab(clock) as (sim, peer, consumer):
         await peer.log_in(consumer)
@@ -291,6 +311,14 @@ async def test_an_older_server_stays_connected_when_its_device_was_removed():
         told = await peer.get("status-session")
         assert (told["status"], told["version"]) == ("CONNECTED", "2.8.6")
         assert not sim.phone(S).linked
+
+
+async def test_an_older_library_spells_the_removal_its_own_way():
+    async with lab() as (sim, peer, consumer):
+        await peer.log_in(consumer)
+        await sim.faults.start("old_spelling", session=S)
+        await sim.faults.start("device_removed", session=S)
+        assert (await consumer.status_find("desconnectedMobile"))["session"] == S
 
 
 async def test_late_history_arrives_in_portions_the_newest_first(clock: HeldClock):
