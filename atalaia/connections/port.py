@@ -44,10 +44,10 @@ class Port:
     async def live(self, **evidence: Any) -> None:
         self._keeper.tell(Proven(), evidence, self._number)
 
-    async def suspect(self, reason: str, *, kind: Truth = Truth.NONE, **evidence: Any) -> None:
+    async def suspect(self, reason: str, /, *, kind: Truth = Truth.NONE, **evidence: Any) -> None:
         self._keeper.tell(Doubt(reason, kind), evidence, self._number)
 
-    async def needs(self, reason: str, *, ask: str, kind: Truth, **evidence: Any) -> None:
+    async def needs(self, reason: str, /, *, ask: str, kind: Truth, **evidence: Any) -> None:
         self._keeper.tell(Need(reason, ask, kind), evidence, self._number)
 
     # Alarms.
@@ -102,8 +102,8 @@ class Port:
             lambda tx: recoveries.settle(tx, self.ambient, lease, claimed.id, outcome, said)
         )
 
-    async def tell(self, kind: str, /, **data: Any) -> None:
-        await self._keeper.append_facts([Fact(kind, self.connection, self._now(), plain(data))])
+    async def tell(self, fact: str, data: Mapping[str, Any]) -> None:
+        await self._keeper.append_facts([Fact(fact, self.connection, self._now(), plain(data))])
 
     def _now(self) -> int:
         return to_ms(self.ambient.clock.now())

@@ -199,13 +199,14 @@ class Recovery:
         first = isinstance(before, Looking) and self._why is not None
         if first or self._told is None or (found.health, found.kind) != (self._told.health, self._told.kind):
             why = asdict(self._why) if self._why is not None else None
-            await self._port.tell("session.looked", **asdict(found), suspicion=why)
+            await self._port.tell("session.looked", asdict(found) | {"suspicion": why})
         self._told, self._why = found, None
         if found.missed_ms is not None:
             await self._port.lost_hearing(found.missed_ms, found.said)
         if isinstance(self.state, Looking | rungs.Wanting):
             kind = found.kind or Truth(self.state.cause)
-            await self._port.suspect(found.said, kind=kind, **found.evidence)
+            evidence = {name: value for name, value in found.evidence.items() if name != "kind"}
+            await self._port.suspect(found.said, kind=kind, **evidence)
 
     # Acting.
 

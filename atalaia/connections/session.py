@@ -72,14 +72,14 @@ class SessionPort(Protocol):
         """Report that the session is proven in all essential planes: opening becomes live."""
         ...
 
-    async def suspect(self, reason: str, *, kind: Truth = Truth.NONE, **evidence: Any) -> None:
+    async def suspect(self, reason: str, /, *, kind: Truth = Truth.NONE, **evidence: Any) -> None:
         """Report doubt: live becomes suspect until the next `live`. So does opening, when a kind is given.
 
         kind: what is known of the upstream's session; those of `truth.NOT_HEARING` open a gap.
         """
         ...
 
-    async def needs(self, reason: str, *, ask: str, kind: Truth, **evidence: Any) -> None:
+    async def needs(self, reason: str, /, *, ask: str, kind: Truth, **evidence: Any) -> None:
         """Report that only a person can go on, while this session stays and keeps looking.
 
         ask: what to do, e.g. "Scan the code". The next `live` or `suspect` ends it.
@@ -126,7 +126,7 @@ class SessionPort(Protocol):
         """Write down how a try ended. outcome: proved, failed."""
         ...
 
-    async def tell(self, kind: str, /, **data: Any) -> None:
+    async def tell(self, fact: str, data: Mapping[str, Any]) -> None:
         """Write a fact about this connection: what was looked at and found."""
         ...
 

@@ -76,13 +76,13 @@ class Reconcile:
 class Reconciled:
     """What a reconciliation did.
 
-    checked, recovered, left: what was looked at, brought in, and found but not recoverable, as name ->
-    number.
+    checked, recovered, left: what was looked at (None: could not be), brought in, and found but not
+        recoverable, as name -> number.
     lost: `no` = all was seen and nothing is missing; `yes` = something is known to be lost; else `unknown`.
     unknown: a sentence: what cannot be known, e.g. "calls that began and ended inside of the gap".
     """
 
-    checked: Mapping[str, int] = field(default_factory=dict[str, int])
+    checked: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
     recovered: Mapping[str, int] = field(default_factory=dict[str, int])
     left: Mapping[str, int] = field(default_factory=dict[str, int])
     lost: Literal["no", "yes", "unknown"] = "unknown"
@@ -99,9 +99,11 @@ def closing(
     """
     data: dict[str, Any] = {
         "from_ms": from_ms, "to_ms": to_ms, "checked": dict(report.checked),
-        "recovered": dict(report.recovered), "left": dict(report.left), "lost": report.lost,
+        "recovered": dict(report.recovered), "lost": report.lost,
         "unknown": report.unknown, **more,
     }  # fmt: skip
+    if report.left:
+        data["left"] = dict(report.left)
     if gaps:
         data["gaps"] = list(gaps)
     elif not cause:
@@ -283,7 +285,13 @@ def _note_check(tx: Connection, event: Event, data: dict[str, Any]) -> None:
         "lost": str(data.get("lost", "unknown")),
     }
     checks = 1
-    if last is not None and clean and last.lost == "no" and last.recovered == "{}" and _joins(last, data):
+    if (
+        last is not None
+        and clean
+        and last.lost == "no"
+        and last.recovered == "{}"
+        and _joins(last, event, data)
+    ):
         checks = int(detail.get("checks", 1)) + 1
     values["detail"] = _dump(_rest(data) | {"closed_seq": event.seq, "checks": checks})
     if checks > 1 and last is not None:
@@ -294,8 +302,8 @@ def _note_check(tx: Connection, event: Event, data: dict[str, Any]) -> None:
     tx.execute(insert(gaps).values(row | values | {"cause": ROUTINE, "planes": "[]"}))
 
 
-def _joins(last: Any, data: dict[str, Any]) -> bool:
-    same_day = last.from_ms // DAY_MS == int(data["to_ms"]) // DAY_MS
+def _joins(last: Any, event: Event, data: dict[str, Any]) -> bool:
+    same_day = last.closed_ms // DAY_MS == event.occurred_ms // DAY_MS
     return same_day and last.to_ms >= int(data["from_ms"])
 
 

@@ -16,6 +16,7 @@ from atalaia.connectors.asterisk.endpoints import Endpoints
 from atalaia.connectors.asterisk.ledger import Call, Ledger, Leg
 from atalaia.connectors.asterisk.reading import Bridge, Reading, Snapshot, Sound
 from atalaia.connectors.asterisk.wire import NO_NUMBER, Channel
+from atalaia.events.gaps import Reconciled, closing
 
 DIALLING = frozenset({"Dial", "Queue"})
 DIALLED = frozenset({"AppDial", "AppQueue"})
@@ -256,27 +257,24 @@ class Recovery:
         self, at_ms: int, link: dict[str, Any], snapshot: Snapshot, found: Found, *, restarted: bool
     ) -> None:
         """Close the gap's record: what was looked at, what was rebuilt, what cannot be known."""
-        data = {
-            "from_ms": link["lost_ms"],
-            "to_ms": at_ms,
-            "cause": link.get("cause") or "the hub was not running",
-            "restarted": restarted,
-            "checked": {
+        report = Reconciled(
+            checked={
                 "channels": len(snapshot.channels or {}),
                 "bridges": len(snapshot.bridges),
                 "endpoints": None if snapshot.endpoints is None else len(snapshot.endpoints),
                 "recordings": None if snapshot.sounds is None else len(snapshot.sounds),
             },
-            "recovered": {
+            recovered={
                 "calls_closed": found.closed,
                 "calls_continued": found.continued,
                 "calls_answered": found.answered,
                 "calls_rebuilt": found.rebuilt,
                 "endpoints_changed": found.endpoints,
             },
-            "lost": "unknown",
-            "unknown": "calls that began and ended inside of the gap",
-        }
+            unknown="calls that began and ended inside of the gap",
+        )
+        cause = link.get("cause") or "the hub was not running"
+        data = closing(report, link["lost_ms"], at_ms, cause=cause, restarted=restarted)
         connection = self._ledger.connection
         self._ledger.say("gap.closed", connection, at_ms, data, f"gap:{connection}:{self._ledger.seq}")
 

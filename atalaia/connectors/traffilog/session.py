@@ -16,10 +16,12 @@ from atalaia.connectors.traffilog.reach import Cause, Unreached
 from atalaia.connectors.traffilog.settings import TraffilogSettings
 from atalaia.connectors.traffilog.wire import CONFIG_STATUS, MESSAGES, PARAMETERS
 from atalaia.errors import Refused, Unavailable, UpstreamError
+from atalaia.events.gaps import Reconciled
 
 TICK_S = 1.0
 ASKED_AT_ONCE = 16
 RENEW_AGAIN_S = 60.0
+UNKNOWN = "what the units sent meanwhile: the upstream repeats nothing"
 UNIT_QUIET_S = 300.0  # an idle unit reports its battery every 30 to 60 s
 
 
@@ -34,6 +36,9 @@ async def run_session(settings: BaseModel, port: SessionPort) -> None:
 class Session:
     """One line at a time; while the login is renewed two, so that nothing is missed between them."""
 
+    _line: Line
+    _reconciling: asyncio.Task[None]
+
     def __init__(self, settings: TraffilogSettings, port: SessionPort) -> None:
         self._settings = settings
         self._port = port
@@ -43,18 +48,20 @@ class Session:
         self._renew_at = 0.0
 
     async def run(self) -> None:
-        current, line = await self._open()
+        current, self._line = await self._open()
+        self._reconciling = asyncio.create_task(self._reconcile_again_and_again())
         try:
             while True:
-                await self._tend(line)
-                renewed = await self._renew(line)
+                await self._tend(self._line)
+                renewed = await self._renew(self._line)
                 if renewed is not None:
-                    old, (current, line) = current, renewed
+                    old, (current, self._line) = current, renewed
                     await old.aclose()
         except UpstreamError as error:
             self._show(error)
             raise
         finally:
+            self._reconciling.cancel()
             await current.aclose()
 
     # Opening.
@@ -140,6 +147,8 @@ class Session:
         canary_at = now + self._settings.canary_every_s
         while (now := self._clock.monotonic()) < self._renew_at:
             await self._listen(line)
+            if self._reconciling.done():
+                self._reconciling.result()  # a defect of ours, or the store: it must not end in silence
             try:
                 if now >= canary_at:
                     await self._canary(line)
@@ -212,6 +221,33 @@ class Session:
         took_ms = round((self._clock.monotonic() - began) * 1000, 2)
         self._port.prove("answers", "proven", claim=said, answer_ms=took_ms)
         self._port.prove("socket", "proven", claim="answers")
+
+    # What may have been missed.
+
+    async def _reconcile_again_and_again(self) -> None:
+        """After each gap, read the watched vehicles anew. What their units sent meanwhile nobody repeats."""
+        while True:
+            what = await self._port.to_reconcile()
+            try:
+                report = await self._reconcile()
+            except Unavailable:
+                continue  # the gap stays open and is handed out again
+            await self._port.reconciled(what, report)
+
+    async def _reconcile(self) -> Reconciled:
+        watched = self._settings.watched
+        if not watched:
+            return Reconciled(lost="no")  # nobody was listened to, so nothing was missed
+        room = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def read(vehicle: str) -> bool:
+            async with room:
+                return await self._is_known(self._line, vehicle)
+
+        answers = await asyncio.gather(*(read(vehicle) for vehicle in watched))
+        return Reconciled(
+            checked={"vehicles": len(watched)}, recovered={"vehicles_read": sum(answers)}, unknown=UNKNOWN
+        )
 
     # Renewing.
 

@@ -16,6 +16,7 @@ from atalaia.connections.session import PlaneState
 from atalaia.connectors.traffilog.session import run_session
 from atalaia.connectors.traffilog.settings import TraffilogSettings
 from atalaia.errors import StoreUnavailable
+from atalaia.events.gaps import Reconcile, Reconciled
 from atalaia.events.model import Appended, Heard
 from atalaia.ids import CountedIds
 from simulators.traffilog import Pace, TraffilogSimulator
@@ -39,6 +40,8 @@ class MemoryPort:
     planes: dict[str, tuple[PlaneState, str, dict[str, Any]]] = field(default_factory=dict[str, Any])
     told: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     away: bool = False
+    gaps: asyncio.Queue[Reconcile] = field(default_factory=asyncio.Queue[Reconcile])
+    closed: list[tuple[Reconcile, Reconciled]] = field(default_factory=list[tuple[Reconcile, Reconciled]])
 
     async def append(self, heard: Sequence[Heard], *, came_ms: int | None = None) -> list[Appended]:
         if self.away:
@@ -60,6 +63,12 @@ class MemoryPort:
 
     async def calm(self, cause: str) -> None:
         self.told.append(("calm", cause))
+
+    async def to_reconcile(self) -> Reconcile:
+        return await self.gaps.get()
+
+    async def reconciled(self, what: Reconcile, report: Reconciled) -> None:
+        self.closed.append((what, report))
 
     # What tests ask.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from atalaia.connectors.traffilog.protocol import SessionSpent
 from atalaia.connectors.traffilog.reach import Cause, Unreached
 from atalaia.errors import Refused, Unavailable
+from atalaia.events.gaps import Reconcile
 from simulators.traffilog.world import load_world
 from tests.connectors.traffilog.live.rig import VEHICLE, Rig
 
@@ -52,6 +53,28 @@ async def test_subscriptions_are_given_back_before_the_socket_closes(rig: Rig):
 
     sessions = rig.sim.upstream.accounts.sessions.values()
     assert [session.left_dirty for session in sessions] == [False]
+
+
+async def test_after_a_gap_the_watched_vehicles_are_read_anew_and_the_rest_is_said_to_be_unknown(rig: Rig):
+    await rig.connect(watched=[VEHICLE, "2999999"])
+    gap = Reconcile(1, 2, ("g1",))
+    rig.port.gaps.put_nowait(gap)
+    await rig.passing(lambda: bool(rig.port.closed))
+
+    [(what, report)] = rig.port.closed
+    assert what == gap
+    assert (report.checked, report.recovered) == ({"vehicles": 2}, {"vehicles_read": 1})
+    assert report.lost == "unknown"
+    assert "repeats nothing" in report.unknown
+
+
+async def test_a_gap_that_could_not_be_read_stays_open(rig: Rig):
+    await rig.connect(watched=[VEHICLE])
+    await rig.sim.faults.start("mute")
+    rig.port.gaps.put_nowait(Reconcile(1, 2, ("g1",)))
+    assert rig.session is not None
+    await rig.passing(rig.session.done)
+    assert rig.port.closed == []
 
 
 async def test_a_wrong_password_needs_a_person(rig: Rig):
