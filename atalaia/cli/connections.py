@@ -12,9 +12,13 @@ from atalaia.cli.common import (
     STEPS,
     Json,
     Limit,
+    Since,
+    Until,
     ago,
+    fail,
     find_connection,
     learned,
+    moment,
     now_ms,
     pick,
     print_json,
@@ -27,9 +31,10 @@ from atalaia.cli.common import (
     with_store,
 )
 from atalaia.connections.queries import ConnectionSeen, PlaneSeen, get_connection, list_connections
+from atalaia.connections.recoveries import list_recoveries
 from atalaia.connections.session import CheckStep
 from atalaia.connectors import CONNECTORS
-from atalaia.events.gaps import Gap, list_gaps
+from atalaia.events.gaps import ORIGINS, Gap, GapFilter, find_gaps
 from atalaia.settings import Settings
 from atalaia.store.store import Store
 
@@ -48,8 +53,8 @@ def list_(settings: Settings, as_json: Json = False) -> None:
         return [redactor.value(_told(one)) for one in await store.read(list_connections)]
 
     rows = with_store(settings, work)
-    columns = ["name", "connector", "state", "since", "last heard", "reason", "id"]
-    shown = ("name", "connector", "state", "since_at", "heard_at", "reason", "id")
+    columns = ["name", "connector", "state", "known", "since", "last heard", "reason", "id"]
+    shown = ("name", "connector", "state", "kind", "since_at", "heard_at", "reason", "id")
     empty = "No connections yet. Add one on the screen, under Connections."
     for row in rows if not as_json else ():
         row["reason"] = row["reason"] or row["failure"].get("said", "")  # of the last try, while one opens
@@ -115,28 +120,67 @@ def gaps(
     settings: Settings,
     name: Annotated[str, typer.Argument(metavar="[CONNECTION]", help="Only of this one (name or id).")] = "",
     open_only: Annotated[bool, typer.Option("--open", help="Only those not reconciled yet.")] = False,
+    lost_only: Annotated[bool, typer.Option("--lost", help="Only those of which something is lost.")] = False,
+    origin: Annotated[str, typer.Option(help=f"Only those opened by: {', '.join(ORIGINS)}.")] = "",
+    since: Since = "",
+    until: Until = "",
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """List the intervals in which something may have been missed, latest first, with what was recovered."""
+    """List the intervals in which something may have been missed, latest first, with what was recovered.
+
+    Routine checks that found nothing are listed only with --origin routine.
+    """
+    if origin and origin not in ORIGINS:
+        fail(f"“{origin}” opens no gap. Choose one of {', '.join(ORIGINS)}.")
+    state = "open" if open_only else "lost" if lost_only else ""
+    low, high = moment(since, settings), moment(until, settings)
 
     async def work(store: Store) -> list[dict[str, Any]]:
         redactor = await learned(store, settings)
         known = await store.read(list_connections)
         of = pick(known, name, "connection").id if name else None
         names = {one.id: one.name for one in known}
-        found = await store.read(lambda tx: list_gaps(tx, connection=of, open_only=open_only, limit=limit))
+        wanted = GapFilter(of, state, origin, low, high)
+        found = await store.read(lambda tx: find_gaps(tx, wanted, limit=limit))
         return [redactor.value(_gap(one, names.get(one.connection, ""))) for one in found]
 
     rows = with_store(settings, work)
     print_rows(
         rows,
-        ["connection", "from", "to", "lost", "recovered", "cause"],
+        ["connection", "from", "to", "closed", "lost", "checked", "recovered", "cause"],
         lambda row: [
-            row["name"] or row["connection"], row["from_at"], row["to_at"] or "still", row["lost"],
+            row["name"] or row["connection"], row["from_at"], row["to_at"] or "still",
+            row["closed_at"] or "still open", row["lost"], _evidence(row["checked"]),
             _evidence(row["recovered"]), row["cause"],
         ],
         "There are no gaps.",
+        as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command("recoveries")
+@with_settings
+def recoveries(
+    settings: Settings, name: Name, since: Since = "24h", limit: Limit = 50, as_json: Json = False
+) -> None:
+    """List what was tried to bring a session back, latest first, and whether it helped."""
+    low = moment(since, settings) or 0
+
+    async def work(store: Store) -> list[dict[str, Any]]:
+        redactor = await learned(store, settings)
+        of = pick(await store.read(list_connections), name, "connection").id
+        found = await store.read(lambda tx: list_recoveries(tx, of, since_ms=low, limit=limit))
+        return [redactor.value(times(asdict(one))) for one in found]
+
+    print_rows(
+        with_store(settings, work),
+        ["started", "ended", "step", "tried", "because", "outcome", "said"],
+        lambda row: [
+            row["started_at"], row["ended_at"] or "", str(row["step"]), row["title"] or row["rung"],
+            row["cause"], row["outcome"] or "under way", row["said"],
+        ],
+        "Nothing had to be tried.",
         as_json=as_json,
     )  # fmt: skip
 

@@ -30,6 +30,7 @@ class ConnectionSeen:
     """One connection as a wall shows it.
 
     state: opening, live, suspect, lost, waiting, needs_person, stopped, or unknown when nobody looked yet.
+    kind: what is known of the upstream's session beside it, a value of `truth.Truth`.
     until_ms: when a waiting one tries again. owner: the worker that runs it.
     """
 
@@ -49,6 +50,7 @@ class ConnectionSeen:
     epoch: int = 0
     owner: str = ""
     planes: list[PlaneSeen] = field(default_factory=list[PlaneSeen])
+    kind: str = ""
 
     @property
     def failure(self) -> dict[str, str]:
@@ -103,7 +105,7 @@ def _query() -> Any:
     columns = (
         c.c.id, c.c.connector, c.c.name, c.c.desired, c.c.created_ms, c.c.changed_ms, s.c.state, s.c.since_ms,
         s.c.attempt, s.c.reason, s.c.evidence, s.c.until_ms, s.c.heard_ms, s.c.epoch, workers.c.host,
-        workers.c.pid,
+        workers.c.pid, s.c.kind,
     )  # fmt: skip
     return select(*columns).select_from(joined).where(c.c.deleted_ms.is_(None))
 
@@ -115,7 +117,7 @@ def _read(row: Row[Any], seen: list[PlaneSeen]) -> ConnectionSeen:
     owner = f"{row.host} ({row.pid})" if row.host else ""
     return ConnectionSeen(
         *base, row.state, row.since_ms, row.attempt, row.reason, orjson.loads(row.evidence or "{}"),
-        row.until_ms, row.heard_ms, row.epoch, owner, seen,
+        row.until_ms, row.heard_ms, row.epoch, owner, seen, row.kind,
     )  # fmt: skip
 
 

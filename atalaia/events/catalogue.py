@@ -18,7 +18,8 @@ class FactType:
     data: tuple[str, ...]
 
 
-_CONNECTION = ("name", "connector", "reason", "evidence", "epoch", "attempt")
+_CONNECTION = ("name", "connector", "kind", "reason", "evidence", "epoch", "attempt")
+_RECOVERY = ("id", "rung", "title", "step", "cause")
 _CALL = (
     "server", "client", "vhost", "callnumber", "origin", "origin_type", "destiny", "destiny_type", "dialled",
     "channel", "opened_ms", "linked_guid", "pushed", "clicktocall", "recovered",
@@ -40,8 +41,12 @@ FACTS: tuple[FactType, ...] = (
     FactType("connection.waiting", "connection", "The next try comes after a pause.", _CONNECTION),
     FactType("connection.needs_person", "connection", "Only a person can go on.", (*_CONNECTION, "ask")),
     FactType("connection.stopped", "connection", "Nobody wants it, or its owner stopped.", _CONNECTION),
-    FactType("gap.opened", "connection", "From here on something may be missed.", ("id", "from_ms", "cause", "planes")),
-    FactType("gap.closed", "connection", "The gap was reconciled as far as the upstream allows.", ("from_ms", "to_ms", "cause", "checked", "recovered", "lost")),
+    FactType("session.looked", "connection", "Somebody looked how a session is, because of a suspicion.", ("health", "kind", "said", "ask", "missed_ms", "evidence", "suspicion")),
+    FactType("recovery.tried", "connection", "A rung of the ladder is tried on a session.", (*_RECOVERY, "does", "proof", "server")),
+    FactType("recovery.proved", "connection", "The rung helped; the proof has come.", (*_RECOVERY, "said", "took_ms")),
+    FactType("recovery.failed", "connection", "The rung did not help.", (*_RECOVERY, "said", "took_ms")),
+    FactType("gap.opened", "connection", "From here on something may be missed.", ("id", "from_ms", "cause", "origin", "planes")),
+    FactType("gap.closed", "connection", "Gaps were reconciled as far as the upstream allows; or a routine check was made.", ("from_ms", "to_ms", "cause", "gaps", "routine", "checked", "recovered", "left", "lost", "unknown")),
     FactType("call.opened", "call", "A call rings.", _CALL),
     FactType("call.answered", "call", "Somebody answered.", (*_CALL, "answered_by", "answered_ms", "ring_s", "extra_channel")),
     FactType("call.ended", "call", "The conversation is over.", (*_CALL, "ended_ms", "ring_s", "talk_s", "outcome", "reason", "hangup_by", "dtmf", "recording", "urlfilename", "transferred_to", "forceclose")),

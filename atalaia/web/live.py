@@ -46,6 +46,8 @@ _TOPICS: dict[str, tuple[str, ...]] = {
     "call": ("calls", "call:{key}"),
     "connection": ("connections", "connection:{key}"),
     "gap": ("connections", "gaps", "connection:{key}"),
+    "recovery": ("connections", "connection:{key}"),
+    "session": ("connections", "connection:{key}"),
     "endpoint": ("endpoints",),
     "delivery": ("deliveries",),
     "target": ("deliveries",),

@@ -52,6 +52,17 @@ _OURS: tuple[str, ...] = (
     N_("cut without a close frame ({})"),
     N_("closed by Asterisk ({})"),
     N_("calls that began and ended inside of the gap"),
+    N_("The hub was not running."),
+    N_("The hub or the owner stopped."),
+    N_("Routine check"),
+    N_("what the units sent meanwhile: the upstream repeats nothing"),
+    # what is done to bring a session back
+    N_("Everything that may be tried was tried. Look at the session yourself."),
+    N_("The proof did not come in time."),
+    N_("A look after it found the same trouble."),
+    N_("The session ended while this was tried."),
+    N_("It took too long."),
+    N_("The look took too long."),
     # planes
     N_("no channels"),
     N_("a channel was not told"),

@@ -35,6 +35,18 @@ SIGNS: dict[str, Sign] = {
     "hung": Sign("bad", "clock-pause", N_("Hung")),
     "mute": Sign("bad", "bell-off", N_("Open and mute")),
     "stopped": Sign("idle", "player-stop", N_("Stopped")),
+    # what is known of an upstream's session, see connections/truth.py
+    "truth_starting": Sign("info", "progress", N_("Starting")),
+    "truth_pairing": Sign("ask", "user-off", N_("Waits for pairing")),
+    "truth_unproven": Sign("info", "help-circle", N_("Connected, not proven")),
+    "truth_silent": Sign("info", "ear", N_("Suspiciously silent")),
+    "truth_no_ack": Sign("info", "help-circle", N_("Not acknowledged")),
+    "truth_deaf": Sign("bad", "bell-off", N_("Connected but deaf")),
+    "truth_hung": Sign("bad", "clock-pause", N_("Hung")),
+    "truth_browser_lost": Sign("bad", "plug-connected-x", N_("Browser lost")),
+    "truth_logged_out": Sign("ask", "logout", N_("Logged out")),
+    "truth_closed": Sign("bad", "plug-connected-x", N_("Session closed")),
+    "truth_recovering": Sign("info", "refresh", N_("Being recovered")),
     "unknown": Sign("idle", "question-mark", N_("Unknown")),
     # calls
     "ringing": Sign("info", "phone-ringing", N_("Ringing")),
@@ -80,6 +92,7 @@ SIGNS: dict[str, Sign] = {
     "stage_later": Sign("idle", "circle-dashed", N_("To come")),
     # gaps
     "gap_open": Sign("info", "ear", N_("Not hearing")),
+    "gap_ended": Sign("info", "hourglass", N_("Not reconciled yet")),
     "nothing_lost": Sign("good", "shield-check", N_("Nothing lost")),
     "something_lost": Sign("bad", "alert-triangle", N_("Something was lost")),
     "loss_unknown": Sign("idle", "question-mark", N_("Cannot be known")),

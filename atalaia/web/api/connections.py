@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
-from atalaia.connections import queries
+from atalaia.clock import to_ms
+from atalaia.connections import queries, recoveries
 from atalaia.connections.queries import ConnectionSeen
 from atalaia.connections.registry import Configured
 from atalaia.connections.session import CheckStep
@@ -17,7 +19,7 @@ from atalaia.web.access import Who, require
 from atalaia.web.api.common import ONCE, Asked, Wire, router
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.problems import invalid, not_found
-from atalaia.web.wire import Identity, Moment
+from atalaia.web.wire import From, Identity, Limit, Moment, ms_of
 
 routes = router("connections")
 _READ = [Depends(require("connections:read"))]
@@ -47,6 +49,7 @@ class ConnectionOut(Wire):
     created_at: Moment = Field(validation_alias="created_ms")
     changed_at: Moment = Field(validation_alias="changed_ms")
     state: str
+    kind: str = Field(description="What is known of the upstream's session beside the state, e.g. `deaf`.")
     since: Moment | None = Field(validation_alias="since_ms")
     attempt: int
     reason: str
@@ -55,6 +58,20 @@ class ConnectionOut(Wire):
     heard_at: Moment | None = Field(validation_alias="heard_ms")
     owner: str
     planes: list[PlaneOut]
+
+
+class RecoveryOut(Wire):
+    """One try to bring a session back. outcome: proved, failed, or empty while it is under way."""
+
+    id: str
+    rung: str
+    title: str
+    step: int
+    cause: str
+    started_at: Moment = Field(validation_alias="started_ms")
+    ended_at: Moment | None = Field(validation_alias="ended_ms")
+    outcome: str
+    said: str
 
 
 class ConnectionSettingsOut(Wire):
@@ -157,6 +174,21 @@ async def get_connection(request: Request, connection: Identity) -> ConnectionOu
     """Answer one connection."""
     parts = parts_of(request)
     return connection_out(await found(parts, connection), parts)
+
+
+@routes.get("/connections/{connection}/recoveries", dependencies=_READ)
+async def list_recoveries(
+    request: Request, connection: Identity, since: From = None, limit: Limit = 50
+) -> list[RecoveryOut]:
+    """List what was tried to bring a session back, the latest first; without `since`, in the last day."""
+    parts = parts_of(request)
+    one = await found(parts, connection)
+    asked_ms = ms_of(since)
+    since_ms = to_ms(parts.ambient.clock.now()) - recoveries.DAY_MS if asked_ms is None else asked_ms
+    rows = await parts.store.read(
+        lambda tx: recoveries.list_recoveries(tx, one.id, since_ms=since_ms, limit=limit)
+    )
+    return [RecoveryOut.model_validate(parts.redactor.value(asdict(row))) for row in rows]
 
 
 @routes.get("/connections/{connection}/settings", dependencies=_READ)

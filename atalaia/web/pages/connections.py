@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Form, Query, Request, Response
 from sqlalchemy import Connection
 
+from atalaia.clock import from_ms, to_ms
 from atalaia.connections.queries import ConnectionSeen, get_connection, list_connections
 from atalaia.connectors.connector import Connector
 from atalaia.deliveries.subscription import Subscription, list_subscriptions
@@ -18,33 +21,28 @@ from atalaia.web.access import Who, require
 from atalaia.web.api.connections import setup_of
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages import wall
-from atalaia.web.pages.common import DAY_MS, Part, Words, done, look, now_ms, screens, show
+from atalaia.web.pages.common import DAY_MS, HOUR_MS, Part, Words, done, look, now_ms, screens, show
 from atalaia.web.pages.directory import Book, book_of
+from atalaia.web.pages.gap_words import ORIGINS, gap_rest, gap_words, lost_sign
 from atalaia.web.pages.telling import Names, Told, tell
 from atalaia.web.pages.wall import Card
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.problems import not_found
 from atalaia.web.ranges import TimeRange
-from atalaia.web.said import said
+from atalaia.web.show import moment_text
 from atalaia.web.wire import Identity
 
 routes = screens("connections:read")
 Writer = Annotated[Who, Depends(require("connections:write"))]
 
-GAPS_SHOWN, HISTORY_SHOWN, SERIES_SHOWN = 50, 60, 5
-_STATES = tuple(
-    f"connection.{name}"
-    for name in (
-        "opening",
-        "live",
-        "suspect",
-        "lost",
-        "waiting",
-        "needs_person",
-        "stopped",
-        "created",
-        "changed",
-    )
+GAPS_SHOWN, HISTORY_SHOWN, SERIES_SHOWN, DAYS_SHOWN = 50, 60, 5, 7
+_MOVES = ("opening", "live", "suspect", "lost", "waiting", "needs_person", "stopped", "created", "changed")
+_STATES = (
+    *(f"connection.{name}" for name in _MOVES),
+    "recovery.tried",
+    "recovery.proved",
+    "recovery.failed",
+    "session.looked",
 )
 _TONES = ("info", "good", "ask", "bad", "idle")
 
@@ -65,6 +63,22 @@ async def list_page(request: Request, part: Part = "") -> Response:
 
 
 @dataclass
+class Days:
+    """How much was heard by kind and day. starts: beginnings of days, today first.
+
+    rows: (type, the upstream's own word, numbers by day). columns: how the table calls the days.
+    """
+
+    starts: list[int] = field(default_factory=list[int])
+    rows: list[tuple[str, str, list[int]]] = field(default_factory=list[tuple[str, str, list[int]]])
+
+    @property
+    def columns(self) -> list[dict[str, Any]]:
+        """The columns of the table, named in the view being drawn."""
+        return [{"label": moment_text(start, "day"), "num": True} for start in self.starts]
+
+
+@dataclass
 class Shown:
     """What the page of one connection shows."""
 
@@ -79,6 +93,8 @@ class Shown:
     subscriptions: list[Subscription] = field(default_factory=list[Subscription])
     settings: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
     settings_error: str = ""
+    days: Days = field(default_factory=Days)
+    columns: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
 @routes.get("/connections/{connection}")
@@ -100,7 +116,8 @@ async def one_page(
         raise not_found("connection")
     return show(
         request, "connections/connection.html", part, shown=found, card=found.card, wall=wall.for_templates(),
-        lost_sign=lost_sign, gap_words=gap_words, moment=moment,
+        lost_sign=lost_sign, gap_words=gap_words, gap_rest=gap_rest, origin_words=ORIGINS, moment=moment,
+        day_columns=found.columns,
     )  # fmt: skip
 
 
@@ -115,7 +132,7 @@ def read_one(tx: Connection, parts: Parts, seen: ConnectionSeen, ranged: TimeRan
         owner=seen.owner,
         range=ranged,
         gaps=list_gaps(tx, connection=seen.id, limit=GAPS_SHOWN),
-        history=[tell(event, names) for event in history.events],
+        history=[_without_name(tell(event, names), seen.name) for event in history.events],
         kinds=kinds_of(tx, parts, seen, moment),
         book=book_of(tx, [seen]),
         subscriptions=[
@@ -123,8 +140,16 @@ def read_one(tx: Connection, parts: Parts, seen: ConnectionSeen, ranged: TimeRan
         ],
     )
     shown.plot = plot_of(tx, shown, ranged, moment)
+    shown.days = days_of(tx, shown, moment, ranged.zone)
+    shown.columns = shown.days.columns
     _read_settings(tx, parts, connector, shown)
     return shown
+
+
+def _without_name(told: Told, name: str) -> Told:
+    """Answer a fact of this connection without its name, which stands above all of them."""
+    title = told.title.removeprefix(f"{name}: ")
+    return replace(told, title=title[:1].upper() + title[1:])
 
 
 def _read_settings(tx: Connection, parts: Parts, connector: Connector | None, shown: Shown) -> None:
@@ -200,37 +225,26 @@ def plot_of(tx: Connection, shown: Shown, ranged: TimeRange, moment: int) -> dic
     return {"x": [start + place * bucket for place in range(length)], "series": series, "gaps": gaps}
 
 
-def lost_sign(gap: Gap) -> str:
-    """Answer the state that says what a gap lost."""
-    if gap.closed_ms is None:
-        return "gap_open"
-    return {"no": "nothing_lost", "yes": "something_lost"}.get(gap.lost, "loss_unknown")
-
-
-_GAP_WORDS = {
-    "calls_closed": N_("%(n)s calls closed"),
-    "calls_continued": N_("%(n)s calls went on"),
-    "calls_answered": N_("%(n)s answers found"),
-    "calls_rebuilt": N_("%(n)s calls rebuilt"),
-    "endpoints_changed": N_("%(n)s phones changed"),
-    "channels": N_("%(n)s channels"),
-    "bridges": N_("%(n)s bridges"),
-    "endpoints": N_("%(n)s phones"),
-    "recordings": N_("%(n)s recordings"),
-}
-
-
-def gap_words(values: object) -> str:
-    """Say what was looked at or recovered; what is zero or was not looked at is left out."""
-    if not isinstance(values, dict):
-        return said(str(values or ""))
-    told: list[str] = []
-    for name, value in values.items():  # pyright: ignore[reportUnknownVariableType] - JSON of a connector
-        if value in (None, 0, "", False):
+def days_of(tx: Connection, shown: Shown, moment: int, zone: ZoneInfo) -> Days:
+    """Answer how much of each kind was heard on each of the last days, by the person's own days."""
+    today = from_ms(moment).astimezone(zone).date()
+    days = [today - timedelta(days=ago) for ago in range(DAYS_SHOWN)]
+    start = to_ms(datetime.combine(days[-1], time.min, zone))
+    start -= start % HOUR_MS
+    hours = rates_of(tx, shown.card.id, from_ms=start, to_ms=moment + 1, bucket_ms=HOUR_MS)
+    prefix = f"{shown.card.seen.connector}."
+    found: Days = Days([to_ms(datetime.combine(day, time.min, zone)) for day in days])
+    for kind, line in hours.items():
+        if not (kind.startswith(prefix) or shown.card.passive):
             continue
-        form = _GAP_WORDS.get(str(name))  # pyright: ignore[reportUnknownArgumentType]
-        told.append(gettext(form) % {"n": value} if form else f"{name}: {value}")
-    return ", ".join(told)
+        row = dict.fromkeys(days, 0)
+        for place, number in enumerate(line):
+            day = from_ms(start + place * HOUR_MS).astimezone(zone).date()
+            if number and day in row:
+                row[day] += number
+        found.rows.append((kind, kind.removeprefix(prefix), list(row.values())))
+    found.rows.sort(key=lambda row: -sum(row[2]))
+    return found
 
 
 # Acts.

@@ -158,7 +158,8 @@ def _connection(event: Event, data: dict[str, Any], names: Names) -> tuple[str, 
     if state in words:
         title = gettext("%(name)s: %(word)s") % {"name": name, "word": gettext(words[state])}
         return "plug-connected", "idle", title, _by(data), "" if state == "deleted" else href
-    looks = sign(state)
+    kind = str(data.get("kind") or "")
+    looks = sign(f"truth_{kind}" if kind else state)
     title = gettext("%(name)s: %(word)s") % {"name": name, "word": looks.said.lower()}
     return looks.icon, looks.tone, title, said(str(data.get("ask") or data.get("reason") or "")), href
 
@@ -170,8 +171,42 @@ def _gap(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str, st
         title = gettext("%(name)s is not heard any more") % {"name": name}
         return "ear", "info", title, said(str(data.get("cause") or "")), href
     looks = sign({"no": "nothing_lost", "yes": "something_lost"}.get(str(data.get("lost")), "loss_unknown"))
+    if data.get("routine"):
+        title = gettext("Routine check of %(name)s: %(word)s") % {"name": name, "word": looks.said.lower()}
+        return looks.icon, looks.tone, title, "", href
     title = gettext("Gap of %(name)s closed: %(word)s") % {"name": name, "word": looks.said.lower()}
     return looks.icon, looks.tone, title, "", href
+
+
+_LOOKED = {
+    "healthy": ("circle-check", "good", N_("all is well")),
+    "sick": ("alert-triangle", "bad", N_("the trouble is proven")),
+    "person": ("user-off", "ask", N_("a person is needed")),
+    "not_known": ("help-circle", "info", N_("it proves nothing")),
+}
+
+
+def _looked(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str, str, str, str]:
+    icon, tone, word = _LOOKED[str(data["health"])]
+    title = gettext("%(name)s: a look says that %(word)s") % {
+        "name": names.connection(event.key), "word": gettext(word),
+    }  # fmt: skip
+    return icon, tone, title, said(str(data.get("said") or "")), f"/connections/{quote(event.key)}"
+
+
+_RECOVERY = {
+    "recovery.tried": ("refresh", "info", N_("%(name)s: “%(rung)s” is tried")),
+    "recovery.proved": ("circle-check", "good", N_("%(name)s: “%(rung)s” helped")),
+    "recovery.failed": ("x", "bad", N_("%(name)s: “%(rung)s” did not help")),
+}
+
+
+def _recovery(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str, str, str, str]:
+    icon, tone, form = _RECOVERY[event.type]
+    rung = gettext(str(data["title"])) if data.get("title") else str(data["rung"])
+    title = gettext(form) % {"name": names.connection(event.key), "rung": rung}
+    text = said(str(data.get("said") or "")) or sign(f"truth_{data.get('cause')}").said
+    return icon, tone, title, text, f"/connections/{quote(event.key)}"
 
 
 def _endpoint(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str, str, str, str]:
@@ -277,6 +312,8 @@ _BY_THING: dict[str, Teller] = {
     "call": _call,
     "connection": _connection,
     "gap": _gap,
+    "recovery": _recovery,
+    "session": _looked,
     "endpoint": _endpoint,
     "target": _target,
     "delivery": _target,

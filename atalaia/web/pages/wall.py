@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from atalaia.connections.queries import ConnectionSeen, PlaneSeen
+from atalaia.connections.recoveries import Recovered, list_recoveries
 from atalaia.connections.session import Plane
 from atalaia.connectors.connector import Connector
 from atalaia.events.gaps import Gap, list_gaps
@@ -61,6 +62,7 @@ class PlaneLine:
     evidence: dict[str, Any]
     seen_ms: int | None
     checked_ms: int | None
+    by_events: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Card:
     share: float | None = None
     open_gaps: list[Gap] = field(default_factory=list[Gap])
     heard_ms: int | None = None
+    recoveries: list[Recovered] = field(default_factory=list[Recovered])  # of the last day
 
     @property
     def id(self) -> str:
@@ -103,6 +106,11 @@ class Card:
             return failing[0]
         proven = [one for one in self.planes if one.state == "proven" and one.seen_ms]
         return max(proven, key=lambda one: one.seen_ms or 0, default=None)
+
+    @property
+    def truth(self) -> str:
+        """The name in `states.SIGNS` of what is known of a session that needs a person, "" = nothing."""
+        return f"truth_{self.seen.kind}" if self.state == "needs_person" and self.seen.kind else ""
 
     @property
     def per_minute(self) -> float:
@@ -133,6 +141,7 @@ def card_of(
         share=None if passive else heard_share(spans, now),
         open_gaps=[gap for gap in gaps if gap.closed_ms is None],
         heard_ms=_last_sent_in(tx, seen.id) if passive else seen.heard_ms,
+        recoveries=[] if passive else list_recoveries(tx, seen.id, since_ms=now - DAY_MS),
     )
 
 
@@ -147,8 +156,11 @@ def state_of(seen: ConnectionSeen, connector: Connector | None, now: int) -> str
         return "stopped"
     if connector is not None and connector.run_session is None:
         return "active"
-    if seen.state in ("live", "suspect") and (seen.heard_ms or 0) < now - _NOBODY_LOOKS_MS:
+    open_now = seen.state in ("live", "suspect") or seen.heard_ms is not None
+    if open_now and (seen.heard_ms or 0) < now - _NOBODY_LOOKS_MS:
         return "unknown"
+    if seen.kind and seen.state in ("suspect", "needs_person"):
+        return f"truth_{seen.kind}" if seen.state == "suspect" else "needs_person"
     if seen.state in ("lost", "waiting", "suspect", "opening"):
         for plane in seen.planes:
             if plane.state == "failing" and plane.claim in _TOLD_HEALTH:
@@ -173,7 +185,7 @@ def _plane(seen: PlaneSeen | None, declared: Plane, on: bool, now: int) -> Plane
         state = "unknown"
     return PlaneLine(
         declared.name, declared.title, state, declared.essential, seen.claim, seen.evidence, seen.seen_ms,
-        seen.checked_ms,
+        seen.checked_ms, declared.by_events,
     )  # fmt: skip
 
 
@@ -285,6 +297,14 @@ def cause_word(cause: str) -> str:
     return gettext(CAUSES[cause]) if cause in CAUSES else cause
 
 
+def proof_text(plane: PlaneLine) -> str:
+    """Say how a plane was proven or not: what was seen, or that what came by itself proves it."""
+    seen = evidence_text(plane)
+    if seen or plane.state != "proven":
+        return seen
+    return gettext("what came by itself") if plane.by_events else gettext("our own look")
+
+
 def bars_label(card: Card) -> str:
     """Say what the cells of the day show."""
     if card.share is None:
@@ -310,4 +330,5 @@ def for_templates() -> dict[str, Any]:
     return {
         "evidence_text": evidence_text, "claim_text": claim_text, "bars_label": bars_label,
         "bar_label": bar_label, "rate_label": rate_label, "cause_word": cause_word,
+        "proof_text": proof_text,
     }  # fmt: skip
