@@ -28,6 +28,12 @@ _PROCESS = (
     "vehicle_id", "process_id", "kind", "job", "comment", "acknowledged", "total", "sent", "percent", "reported",
     "status", "error", "last_command", "configuration_key", "key_acknowledged", "queued_ms", "heard_ms",
 )  # fmt: skip
+_MESSAGE = (
+    "message", "key", "serialized", "kind", "type", "from_me", "channel", "conversation", "contact", "chat", "group",
+    "phone", "author", "text", "media", "quoted", "occurred_at", "ack", "recovered",
+)  # fmt: skip
+_ALIAS = ("channel", "alias", "phone", "contact", "merged", "evidence")
+_CONVERSATION = ("channel", "contact", "by")
 _INSTALLATION = ("service", "plate", "job", "by")
 
 FACTS: tuple[FactType, ...] = (
@@ -97,6 +103,24 @@ FACTS: tuple[FactType, ...] = (
     FactType("installation.export_asked", "installation", "Somebody asked to export its record again.", (*_INSTALLATION, "destination")),
     FactType("installation.scheme_verified", "installation", "The portal was asked whether the vehicle has the scheme that was meant.", (*_INSTALLATION, "vehicle_id", "verdict", "assigned", "meant", "resent", "why")),
     FactType("catalog.changed", "catalog", "Entries of a catalog changed; a single one is told with before and after.", ("count", "batch", "source", "by")),
+    FactType("message.received", "conversation", "Somebody wrote to a channel; once per message, also when it is not readable yet.", _MESSAGE),
+    FactType("message.sent", "conversation", "A channel wrote, by us or on its phone.", _MESSAGE),
+    FactType("message.revised", "conversation", "A message became readable, was edited or was deleted by its author.", ("message", "key", "kind", "channel", "conversation", "contact", "from_me", "recovered")),
+    FactType("message.noticed", "conversation", "The chat says something itself: a group changed, a call was missed.", _MESSAGE),
+    FactType("message.acked", "conversation", "How far a message came; negative levels are kinds of failure.", ("message", "key", "ack", "from_me", "channel", "conversation", "contact", "by")),
+    FactType("message.reacted", "conversation", "Somebody reacted to a message; an empty text takes it back.", ("message", "key", "channel", "conversation", "contact", "text", "by")),
+    FactType("contact.alias_learned", "contact", "Two identities turned out to be one contact.", _ALIAS),
+    FactType("contact.alias_disputed", "contact", "Weaker evidence ties an identity to another number than the one that stands.", (*_ALIAS, "stands")),
+    FactType("contact.merged", "contact", "A person said that two contacts are one; the key is the one that stays.", ("gone", "merge", "aliases", "by")),
+    FactType("contact.parted", "contact", "A person took identities out of a contact, or undid a merge.", ("apart", "aliases", "merge", "by")),
+    FactType("conversation.assigned", "conversation", "A person gave a conversation to somebody, or to nobody.", (*_CONVERSATION, "person", "name", "before")),
+    FactType("conversation.labelled", "conversation", "A person changed the labels.", (*_CONVERSATION, "labels", "before")),
+    FactType("conversation.status_changed", "conversation", "A person opened, parked, closed or ignored it; `reopens` says what a new message does.", (*_CONVERSATION, "status", "before", "reopens")),
+    FactType("conversation.noted", "conversation", "A person left a note that only the team sees.", (*_CONVERSATION, "note", "text", "chat")),
+    FactType("conversation.note_removed", "conversation", "A person took a note away.", (*_CONVERSATION, "note")),
+    FactType("conversation.linked", "conversation", "A person said which company or person the contact is.", (*_CONVERSATION, "company", "person", "before")),
+    FactType("conversation.read", "conversation", "A person has read up to here in the log; the chats of one contact are read together.", (*_CONVERSATION, "person", "upto", "chats")),
+    FactType("ticket.stub_asked", "message", "A person asks for a ticket about a message.", ("channel", "conversation", "contact", "title", "text", "by")),
     FactType("alert.raised", "cause", "Trouble that people must see.", ("title", "detail")),
     FactType("alert.resolved", "cause", "The cause of an alert is gone.", ()),
     FactType("person.created", "person", "Somebody may sign in.", ("email", "role", "by")),
