@@ -28,6 +28,7 @@ from atalaia.deliveries.router import Router
 from atalaia.deliveries.targets.factory import Targets
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.desk.calls.fold import Calls
+from atalaia.desk.chats.fold import Chats
 from atalaia.desk.endpoints.fold import Endpoints
 from atalaia.desk.exports import destinations_of
 from atalaia.desk.exports.destinations import Destination
@@ -146,7 +147,7 @@ async def build(
     formats = _formats(connectors)
     router = Router(ambient, formats)
     installed = Installations([one.name for one in sent_to])
-    desk = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles(), installed)
+    desk = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles(), Chats(), installed)
     projections: tuple[Projection, ...] = (*desk, router)
     interpretations = [one for connector in connectors.values() for one in connector.interpretations]
     reactions: list[Reaction] = [Interpreting(one, store, ambient) for one in interpretations]

@@ -13,18 +13,22 @@ from sqlalchemy import Connection, create_engine, select
 
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.desk.calls.fold import Calls
+from atalaia.desk.chats.fold import Chats
+from atalaia.desk.chats.reading import thread_id
 from atalaia.desk.endpoints.fold import Endpoints
 from atalaia.desk.vehicles.fold import Vehicles
 from atalaia.events.gaps import Gaps
 from atalaia.events.model import Event
-from atalaia.store import vehicle_tables
+from atalaia.store import chat_tables, vehicle_tables
 from atalaia.store.tables import alerts, calls, endpoints, gaps, metadata
 
-FOLDS = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles())
+FOLDS = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles(), Chats())
 TABLES = (
     calls, endpoints, alerts, gaps, vehicle_tables.vehicles, vehicle_tables.vehicle_values,
     vehicle_tables.vehicle_value_history, vehicle_tables.vehicle_modules, vehicle_tables.vehicle_snapshots,
-    vehicle_tables.processes,
+    vehicle_tables.processes, chat_tables.chat_aliases, chat_tables.chat_contacts, chat_tables.chat_merges,
+    chat_tables.chat_threads, chat_tables.chat_messages, chat_tables.chat_reactions, chat_tables.chat_reads,
+    chat_tables.chat_notes,
 )  # fmt: skip
 
 _numbers = st.integers(0, 2).map(str)
@@ -77,6 +81,70 @@ _facts = st.one_of(
     ),
     st.tuples(
         st.just("vehicle.connection_changed"), _numbers, st.fixed_dictionaries({"connected": st.booleans()})
+    ),
+    st.tuples(
+        st.sampled_from(["message.received", "message.sent", "message.revised", "message.noticed"]),
+        _numbers,
+        st.fixed_dictionaries(
+            {
+                "message": _texts,
+                "kind": st.sampled_from(["content", "ciphertext", "revoked", "edit", "notice"]),
+                "from_me": st.booleans(),
+                "chat": _numbers,
+                "contact": _numbers,
+                "author": st.none()
+                | st.fixed_dictionaries({"wid": _numbers, "contact": _numbers, "name": _texts}),
+                "text": _texts,
+                "occurred_at": st.sampled_from([None, 5, 9_000]),
+                "ack": st.sampled_from([None, -1, 0, 3]),
+            }
+        ),
+    ),
+    st.tuples(
+        st.sampled_from(["message.acked", "message.reacted"]),
+        _numbers,
+        st.fixed_dictionaries({"message": _texts, "ack": st.sampled_from([-1, 1, 3]), "text": _texts}),
+    ),
+    st.tuples(
+        st.sampled_from(["contact.alias_learned", "contact.merged", "contact.parted"]),
+        _numbers,
+        st.fixed_dictionaries(
+            {
+                "alias": _numbers,
+                "contact": _numbers,
+                "merged": _numbers,
+                "gone": _numbers,
+                "apart": _numbers,
+                "merge": st.sampled_from(["", "m1"]),
+                "aliases": st.lists(st.tuples(st.just("c1"), _numbers), max_size=2),
+            }
+        ),
+    ),
+    st.tuples(
+        st.sampled_from(
+            [
+                "conversation.assigned",
+                "conversation.labelled",
+                "conversation.status_changed",
+                "conversation.noted",
+                "conversation.note_removed",
+                "conversation.linked",
+                "conversation.read",
+            ]
+        ),
+        _numbers.map(lambda contact: thread_id("c1", contact)),
+        st.fixed_dictionaries(
+            {
+                "contact": _numbers,
+                "person": _texts,
+                "labels": st.lists(st.sampled_from(["a", "b"]), max_size=2),
+                "status": st.sampled_from(["open", "closed", "ignored"]),
+                "reopens": st.booleans(),
+                "note": st.sampled_from(["n1", "n2"]),
+                "chats": st.lists(st.tuples(st.just("c1"), _numbers), max_size=2),
+                "upto": st.integers(0, 9),
+            }
+        ),
     ),
     st.tuples(
         st.sampled_from(["process.queued", "process.progressed", "process.ended", "process.confirmed"]),
