@@ -57,6 +57,7 @@ chat_contacts = Table(
     Column("company", String(160), nullable=False),
     Column("person", String(160), nullable=False),
     Column("merge", String(36), nullable=False),  # the merge that put it there
+    Column("words", Text, nullable=False),  # of all its names, for the search
     Column("changed_seq", BigInteger, nullable=False),
     Index("ix_chat_contacts_merged_into", "merged_into"),
 )

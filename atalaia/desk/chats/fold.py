@@ -170,10 +170,8 @@ class _Batch:
             self.threads.part(event, apart, pairs, text(data.get("merge")), _name(data))
 
     def linked(self, event: Event, data: Data) -> None:
-        row = self.threads.contact(self.threads.root(text(data.get("contact"))))
-        if row["id"] and event.seq > row["changed_seq"]:
-            linked = {"company": text(data.get("company")), "person": text(data.get("person"))}
-            self.shelf.put(chat_contacts, fit(chat_contacts, row | linked | {"changed_seq": event.seq}))
+        told = [text(data.get(name)) for name in ("contact", "company", "person")]
+        self.threads.link(event, *told)
 
     # Conversations.
 

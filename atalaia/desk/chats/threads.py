@@ -10,6 +10,7 @@ from atalaia.desk.chats.shelf import Row, Shelf
 from atalaia.events.model import Event
 from atalaia.ids import derived_uuid7
 from atalaia.store.chat_tables import chat_aliases, chat_contacts, chat_merges, chat_threads
+from atalaia.store.search import words_of
 
 NEW, OPEN, PENDING, CLOSED, IGNORED = "new", "open", "pending", "closed", "ignored"
 STATUSES = (NEW, OPEN, PENDING, CLOSED, IGNORED)
@@ -29,7 +30,7 @@ class Threads:
         """Answer a contact's row, a fresh one if it is not known."""
         return self._shelf.get(chat_contacts, identity) or {
             "id": identity, "merged_into": "", "parted": False, "name": "", "name_ms": None, "company": "",
-            "person": "", "merge": "", "changed_seq": 0,
+            "person": "", "merge": "", "words": "", "changed_seq": 0,
         }  # fmt: skip
 
     def root(self, identity: str) -> str:
@@ -105,8 +106,15 @@ class Threads:
             self._shelf.put(chat_merges, known | changed)
         self._keep(row, event)
 
+    def link(self, event: Event, contact: str, company: str, person: str) -> None:
+        """Take in which company and person a contact is, as somebody here said."""
+        row = self.contact(self.root(contact))
+        if row["id"] and event.seq > row["changed_seq"]:
+            self._keep(row | {"company": company, "person": person}, event)
+
     def _keep(self, row: Row, event: Event) -> None:
-        self._shelf.put(chat_contacts, fit(chat_contacts, row | {"changed_seq": event.seq}))
+        words = words_of(row["name"], row["company"], row["person"])
+        self._shelf.put(chat_contacts, fit(chat_contacts, row | {"words": words, "changed_seq": event.seq}))
 
     # Identities.
 
@@ -155,6 +163,8 @@ class Threads:
 
     def _place(self, event: Event, row: Row) -> Row:
         """Write an identity into the conversation of whoever it belongs to now."""
+        if self._shelf.get(chat_contacts, row["contact"]) is None:
+            self._shelf.put(chat_contacts, fit(chat_contacts, self.contact(row["contact"])))
         root = self.root(row["contact"])
         before, now = row["thread"], thread_id(row["channel"], root)
         row = fit(chat_aliases, row | {"thread": now, "changed_seq": event.seq})

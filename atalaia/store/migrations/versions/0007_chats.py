@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("company", sa.String(length=160), nullable=False),
         sa.Column("person", sa.String(length=160), nullable=False),
         sa.Column("merge", sa.String(length=36), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
         sa.Column("changed_seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chat_contacts")),
     )
