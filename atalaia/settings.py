@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         90, ge=1, description="Days for which a vehicle's past values, snapshots and processes are kept."
     )
 
+    chats_reopen: Literal["none", "closed", "ignored", "both"] = Field(
+        "closed",
+        description="Which conversations a new message opens again. It counts when they are closed or "
+        "ignored: a change later does not touch those.",
+    )
+
     old_connection: str = Field(
         "",
         description="Id or name of the telematics connection that old clients mean. Empty: the only one.",

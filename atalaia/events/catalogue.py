@@ -120,6 +120,8 @@ FACTS: tuple[FactType, ...] = (
     FactType("conversation.note_removed", "conversation", "A person took a note away.", (*_CONVERSATION, "note")),
     FactType("conversation.linked", "conversation", "A person said which company or person the contact is.", (*_CONVERSATION, "company", "person", "before")),
     FactType("conversation.read", "conversation", "A person has read up to here in the log; the chats of one contact are read together.", (*_CONVERSATION, "person", "upto", "chats")),
+    FactType("canned_reply.changed", "canned reply", "A person wrote a reply to keep at hand.", ("shortcut", "by")),
+    FactType("canned_reply.deleted", "canned reply", "A person took one away.", ("shortcut", "by")),
     FactType("ticket.stub_asked", "message", "A person asks for a ticket about a message.", ("channel", "conversation", "contact", "title", "text", "by")),
     FactType("alert.raised", "cause", "Trouble that people must see.", ("title", "detail")),
     FactType("alert.resolved", "cause", "The cause of an alert is gone.", ()),

@@ -39,7 +39,7 @@ _PAGE = 500
 # While tables lag behind the log, look again so soon.
 _GATED_S = 0.03
 _EACH_TOPIC_MAX = 50
-PROJECTIONS = ("calls", "endpoints", "alerts", "gaps", "vehicles", "installations")
+PROJECTIONS = ("calls", "endpoints", "alerts", "gaps", "vehicles", "installations", "chats")
 
 # What a fact stirs, by the first word of its type. `{key}` is its key.
 _TOPICS: dict[str, tuple[str, ...]] = {
@@ -57,6 +57,10 @@ _TOPICS: dict[str, tuple[str, ...]] = {
     "vehicle": ("vehicles", "vehicle:{key}"),
     "process": ("vehicles", "process:{key}"),
     "installation": ("installations", "installation:{key}"),
+    "message": ("chats", "chat:{key}"),
+    "conversation": ("chats", "chat:{key}"),
+    "contact": ("chats", "contacts"),
+    "canned_reply": ("canned_replies",),
     "catalog": ("catalogs", "catalog:{key}"),
     "worker": ("system",),
     "person": ("people",),

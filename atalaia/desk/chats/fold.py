@@ -137,7 +137,7 @@ class _Batch:
         if event.occurred_ms >= row["at_ms"]:
             said = {"text": text(data.get("text"), 40), "at_ms": event.occurred_ms}
             row = {"message": message, "by": by, **said}
-        self.shelf.put(chat_reactions, row | {"changed_seq": event.seq})
+        self.shelf.put(chat_reactions, fit(chat_reactions, row | {"changed_seq": event.seq}))
 
     def _message_row(self, event: Event, data: Data) -> dict[str, Any]:
         identity = message_id(_channel(event, data), text(data.get("message")))

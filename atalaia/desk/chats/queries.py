@@ -163,6 +163,12 @@ def get_thread(tx: Connection, identity: str, reader: str = "") -> Thread | None
     return get_thread(tx, now, reader) if now != identity else None
 
 
+def unread_of(tx: Connection, thread: str, reader: str) -> int:
+    """Answer how many messages somebody has not read in a conversation, at most `UNREAD_MAX`."""
+    query = select(_unread(reader)).select_from(chat_threads).where(chat_threads.c.id == thread)
+    return int(tx.scalar(query) or 0)
+
+
 def root_of(tx: Connection, contact: str) -> str:
     """Answer the contact that stands for this one after all merges."""
     seen = {contact}

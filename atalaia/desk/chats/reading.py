@@ -8,6 +8,7 @@ from typing import Any, cast
 import orjson
 from sqlalchemy import String, Table
 
+from atalaia.events.fit import fit_text
 from atalaia.events.model import Event
 from atalaia.ids import derived_uuid7
 from atalaia.store.search import words_of
@@ -56,12 +57,12 @@ def loaded(value: str, kind: type[Any]) -> Any:
 
 
 def fit(table: Table, row: Row) -> Row:
-    """Cut texts to their columns' lengths: an upstream may send anything, and PostgreSQL refuses it."""
-    for column in table.c:
-        kind, value = column.type, row[column.name]
-        if isinstance(kind, String) and kind.length is not None and len(value) > kind.length:
-            row[column.name] = value[: kind.length]
-    return row
+    """Answer a row whose texts fit: an upstream may send anything, and PostgreSQL refuses what does not."""
+    texts = {column.name: column.type.length for column in table.c if isinstance(column.type, String)}
+    return row | {
+        name: fit_text(row[name], len(row[name]) if length is None else length)
+        for name, length in texts.items()
+    }
 
 
 def new_message(event: Event, data: Data) -> Row:

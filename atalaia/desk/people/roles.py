@@ -26,6 +26,8 @@ SCOPES: dict[str, str] = {
     "installations:read": N_("Read installations, their photos and catalogs"),
     "installations:write": N_("Start, approve and end installations; add photos"),
     "catalogs:write": N_("Change catalogs of clients, schemes and models"),
+    "chats:read": N_("Read conversations, messages and contacts"),
+    "chats:write": N_("Assign, label, note, close and answer conversations; merge contacts"),
     "people:admin": N_("Invite, change and disable people"),
     "tokens:admin": N_("Make and revoke API tokens"),
     "settings:admin": N_("Read and change settings"),
@@ -35,7 +37,7 @@ SCOPES: dict[str, str] = {
 _VIEWER = frozenset(
     {
         "events:read", "calls:read", "connections:read", "deliveries:read", "alerts:read", "system:read",
-        "jobs:read", "vehicles:read", "installations:read",
+        "jobs:read", "vehicles:read", "installations:read", "chats:read",
     }
 )  # fmt: skip
 # Whoever installs units, on a phone at the vehicle: those, and what he needs to see for it.
@@ -43,7 +45,7 @@ _TECHNICIAN = frozenset({"vehicles:read", "installations:read", "installations:w
 _BY_ROLE: dict[str, frozenset[str]] = {
     "viewer": _VIEWER,
     "technician": _TECHNICIAN,
-    "agent": _VIEWER | {"deliveries:write", "jobs:write", "installations:write"},
+    "agent": _VIEWER | {"deliveries:write", "jobs:write", "installations:write", "chats:write"},
     "admin": frozenset(SCOPES),
 }
 
