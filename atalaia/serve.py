@@ -26,7 +26,11 @@ from atalaia.deliveries.formats import CloudEventsFormat, Format, RawFormat
 from atalaia.deliveries.guard import Guard
 from atalaia.deliveries.router import Router
 from atalaia.deliveries.targets.factory import Targets
+from atalaia.desk.alerts import notifier as alerting
 from atalaia.desk.alerts.fold import Alerts
+from atalaia.desk.alerts.notifier import Notifier
+from atalaia.desk.alerts.outbox import House as AlertHouse
+from atalaia.desk.alerts.sending import AppriseWay
 from atalaia.desk.calls.fold import Calls
 from atalaia.desk.chats.fold import Chats
 from atalaia.desk.endpoints.fold import Endpoints
@@ -93,6 +97,7 @@ class Hub:
     jobs: Jobs
     projections: tuple[Projection, ...]
     exporter: Exporter
+    notifier: Notifier
     worker: str
 
 
@@ -180,6 +185,14 @@ async def build(
         jobs=jobs,
         projections=projections,
         exporter=Exporter(store, ambient, sent_to, ZoneInfo(settings.zone), side_words),
+        notifier=Notifier(
+            store,
+            AlertHouse(
+                ambient, redactor, {name: one.world for name, one in connectors.items()}, settings.public_url
+            ),
+            secretbox,
+            {"apprise": AppriseWay(settings.allow_private_targets)},
+        ),
         worker=worker,
     )
 
@@ -190,6 +203,8 @@ def _loops(hub: Hub) -> dict[str, Any]:
     hub.ownership.watch(Watch("chore:", lambda _: ["chore:retention"], sweeper.gained, sweeper.lost))
     exporting = _While(hub.exporter.run)
     hub.ownership.watch(Watch("exports:", lambda _: ["exports:all"], exporting.gained, exporting.lost))
+    told = hub.notifier
+    hub.ownership.watch(Watch(alerting.PREFIX, lambda _: [alerting.LEASE], told.gained, told.lost))
     hub.jobs.watch(hub.ownership)
     if declared := {name: one.schedules for name, one in hub.connectors.items() if one.schedules}:
         asking = _While(Schedules(hub.store, hub.ambient, hub.registry, hub.orders, declared).run)

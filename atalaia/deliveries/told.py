@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from atalaia.clock import rfc3339
 from atalaia.events.model import Fact
@@ -17,6 +18,16 @@ PRODUCER = "deliveries"
 def place(subscription: Subscription, destination: str) -> str:
     """Answer how a lane is called on screens: the subscription's name, and the destination if it has one."""
     return f"{subscription.name}, {destination}" if destination else subscription.name
+
+
+def where(subscription: Subscription) -> str:
+    """Answer where a subscription's target is: what is down there is down for all that send to it."""
+    target = subscription.target
+    if url := str(target.get("url") or ""):
+        return urlsplit(url).netloc.rpartition("@")[2]
+    servers: Any = target.get("servers") or ()
+    hosts = [f"{one.get('host')}:{one.get('port') or ''}".rstrip(":") for one in servers]
+    return ", ".join(hosts) or str(target.get("connection") or "")
 
 
 def _about(subscription: Subscription, destination: str) -> dict[str, Any]:
@@ -39,7 +50,7 @@ def target_opened(
     """Say that a target is down. The dispatcher adds how many deliveries wait."""
     cause = target_cause(subscription.id, destination)
     since = rfc3339(now_ms)
-    evidence = {"error": error, "failures": failures, "seen": since}
+    evidence = {"error": error, "failures": failures, "seen": since, "at": where(subscription)}
     data = {
         **_about(subscription, destination),
         "since": since,

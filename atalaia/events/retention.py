@@ -20,6 +20,13 @@ from atalaia.events.log import FACT_SCOPE, append_facts
 from atalaia.events.model import Fact
 from atalaia.events.queries import first_since, known_types, seq_at
 from atalaia.settings import Settings
+from atalaia.store.alert_tables import (
+    alert_acks,
+    alert_notices,
+    alert_silences,
+    incident_members,
+    incidents,
+)
 from atalaia.store.job_tables import job_frames, job_steps, jobs
 from atalaia.store.old_client_tables import old_claims, old_probes, old_sessions, old_workers
 from atalaia.store.store import Store
@@ -226,10 +233,25 @@ def _others(now: int, rules: Rules, kinds: _Kinds) -> list[tuple[str, Table, Col
         ("old claims", old_claims, old_claims.c.at_ms < ago(rules.heard_days)),
         ("old probes", old_probes, old_probes.c.created_ms < ago(rules.jobs_days)),
         ("alerts", alerts, alerts.c.resolved_ms < ago(rules.facts_days)),
+        *_old_incidents(ago(rules.facts_days)),
         ("workers", workers, workers.c.gone_ms < ago(rules.heard_days)),
         ("sessions", sessions, sessions.c.expires_ms < now),
         ("links", login_links, login_links.c.expires_ms < ago(1)),
         ("answers", idempotency, idempotency.c.created_ms < ago(1)),
+    ]
+
+
+def _old_incidents(before_ms: int) -> list[tuple[str, Table, ColumnElement[bool]]]:
+    """Answer which rows belong to alerts that ended before then; the alerts themselves go last."""
+    old = incidents.c.resolved_ms < before_ms
+    ended = select(incidents.c.id).where(old)
+    summaries = and_(alert_notices.c.incident == "", alert_notices.c.done_ms < before_ms)
+    return [
+        ("notices", alert_notices, or_(alert_notices.c.incident.in_(ended), summaries)),
+        ("members", incident_members, incident_members.c.incident.in_(ended)),
+        ("taken", alert_acks, alert_acks.c.incident.in_(ended)),
+        ("silences", alert_silences, alert_silences.c.until_ms < before_ms),
+        ("incidents", incidents, old),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from atalaia.store import (
+    alert_tables,
     chat_tables,
     installation_tables,
     job_tables,
@@ -16,6 +17,7 @@ from atalaia.store.search import is_search
 from atalaia.store.tables import metadata
 
 tables = (
+    alert_tables,
     chat_tables,
     installation_tables,
     job_tables,

@@ -1,0 +1,159 @@
+"""The one worker's part that raises what follows from how things stand, plans notices and sends them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import Connection
+
+from atalaia.desk.alerts import outbox, watching
+from atalaia.desk.alerts.channels import Channel, get_channel, secrets_of
+from atalaia.desk.alerts.outbox import House
+from atalaia.desk.alerts.queries import Notice
+from atalaia.desk.alerts.sending import Message, Sent, Way
+from atalaia.desk.alerts.wording import Tongues, plain
+from atalaia.desk.words import N_
+from atalaia.errors import ConfigError, Fenced, StoreUnavailable
+from atalaia.secretbox import SecretBox
+from atalaia.store.leases import Lease, check
+from atalaia.store.store import Store
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "alerts:"
+LEASE = "alerts:all"
+EVERY_S = 5.0
+# Each sends in a process of its own; more at once would be felt by the rest of the hub.
+_AT_ONCE = 2
+
+
+class Notifier:
+    """Works while it holds the lease; `turn` does one round and leaves what is slow to tasks of its own."""
+
+    def __init__(self, store: Store, house: House, box: SecretBox, ways: Mapping[str, Way]) -> None:
+        self.tongues: Tongues = plain  # whoever draws screens knows more languages
+        self._store = store
+        self._house = house
+        self._box = box
+        self._ways = ways
+        self._epoch = 0
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._free = asyncio.Semaphore(_AT_ONCE)
+        self._task: asyncio.Task[None] | None = None
+
+    def gained(self, lease: Lease) -> None:
+        """Begin to work under this lease."""
+        self._task = asyncio.create_task(self.run(lease.epoch), name=LEASE)
+
+    def lost(self, _: str) -> None:
+        """Stop at once: what is on its way is cut, and told again by who works next."""
+        for task in [*self._lanes.values(), *([self._task] if self._task else [])]:
+            task.cancel()
+
+    async def run(self, epoch: int) -> None:
+        """Work until cancelled, under the lease's epoch."""
+        begun = False
+        while True:
+            try:
+                if not begun:
+                    await self.begin(epoch)
+                    begun = True
+                await self.turn()
+            except StoreUnavailable as error:
+                log.warning("alerts.store_unavailable", error=str(error))
+            except Fenced:
+                return  # the lease's end is on its way to us
+            except Exception:
+                # A defect outside of any single notice: stay loud, do not spin, lose nothing.
+                log.exception("alerts.failed")
+            await self._house.ambient.clock.sleep(EVERY_S)
+
+    async def begin(self, epoch: int) -> None:
+        """Take over what a worker before us had in its hands when it ended."""
+        self._epoch = epoch
+        again = await self._store.write(lambda tx: outbox.give_back(tx, epoch))
+        if again:
+            log.warning("alerts.sent_again", notices=again)
+
+    async def turn(self) -> None:
+        """Look once: raise and resolve, write notices down, and send what is due. Errors: `Fenced`."""
+        now = self._house.now()
+        if await self._store.read(lambda tx: watching.differs(tx, now)):
+            await self._store.write(self._watch)
+        if await self._store.read(lambda tx: outbox.is_due(tx, self._house)):
+            await self._store.write(self._plan)
+        for channel in await self._store.read(lambda tx: outbox.waiting(tx, self._house.now())):
+            if channel not in self._lanes:
+                self._lanes[channel] = task = asyncio.create_task(
+                    self._send(channel), name=f"notices {channel}"
+                )
+                task.add_done_callback(lambda _, channel=channel: self._ended(channel))
+
+    @property
+    def busy(self) -> bool:
+        """Answer whether anything is being sent."""
+        return bool(self._lanes)
+
+    async def settled(self) -> None:
+        """Wait until nothing is being sent."""
+        while self._lanes:
+            await asyncio.gather(*self._lanes.values(), return_exceptions=True)
+            await asyncio.sleep(0)
+
+    def _ended(self, channel: str) -> None:
+        task = self._lanes.pop(channel)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The notice stays `sending` under our epoch; the next owner takes it up.
+            log.error("alerts.lane_failed", channel=channel, exc_info=error)
+
+    def _watch(self, tx: Connection) -> None:
+        check(tx, LEASE, self._epoch)
+        watching.watch(tx, self._house.ambient)
+
+    def _plan(self, tx: Connection) -> None:
+        check(tx, LEASE, self._epoch)
+        outbox.write_drafts(tx, self._house, self.tongues)
+
+    def _claim(self, tx: Connection, channel: str, now_ms: int) -> Notice | None:
+        check(tx, LEASE, self._epoch)
+        return outbox.claim(tx, channel, self._epoch, now_ms)
+
+    async def _send(self, channel: str) -> None:
+        """Send what is due on one channel, one after the other."""
+        while await self._send_next(channel):
+            pass
+
+    async def _send_next(self, channel: str) -> bool:
+        now = self._house.now()
+        where = await self._store.read(lambda tx: get_channel(tx, channel))
+        one = await self._store.write(lambda tx: self._claim(tx, channel, now))
+        if one is None or where is None:
+            return False
+        async with self._free:
+            sent = await self._hand_over(where, one)
+        said = self._house.redactor.text(sent.said)
+        if not sent.ok:
+            log.warning("alerts.not_sent", channel=where.name, said=said, attempt=one.attempts)
+        await self._store.write(
+            lambda tx: outbox.settle(tx, self._house, one, self._epoch, ok=sent.ok, said=said)
+        )
+        return True
+
+    async def _hand_over(self, channel: Channel, one: Notice) -> Sent:
+        body = one.body
+        if one.again:
+            tongue = self.tongues(channel.policy.language, ZoneInfo(channel.policy.zone), self._house.now())
+            body += "\n\n" + tongue.word(N_("The hub was stopped while it sent this; it may come twice."))
+        try:
+            place = self._box.open(channel.sealed)
+        except ConfigError as error:
+            return Sent(False, str(error))
+        for secret in secrets_of(place):
+            self._house.redactor.learn(secret)
+        way = self._ways.get(channel.kind)
+        if way is None:
+            return Sent(False, f"This version does not know channels of the kind {channel.kind}.")
+        return await way.send(place, Message(one.id, one.title, body, one.severity))
