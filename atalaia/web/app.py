@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from atalaia.connections.registry import Configured
 from atalaia.deliveries.subscription import list_subscriptions, open_secrets
+from atalaia.desk.alerts.register import learn_channels
 from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.store.bell import LEASES
 from atalaia.version import VERSION
@@ -152,6 +153,7 @@ async def refresh_worlds(app: FastAPI) -> None:
             connector = parts.connectors[one.connector]
             worlds |= {connector.world, "jobs" if connector.jobs else ""}
         await _learn_subscriptions(parts)
+        await parts.store.read(lambda tx: learn_channels(tx, parts.secretbox, parts.redactor))
     except (StoreUnavailable, ConfigError) as error:
         log.warning("worlds.unknown", said=str(error))
         worlds = {"jobs", *(connector.world for connector in parts.connectors.values())}

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from atalaia.clock import to_ms
 from atalaia.errors import ConfigError
 from atalaia.serve import Hub
+from atalaia.web.alerting import tongue_of
 from atalaia.web.app import create_app
 from atalaia.web.parts import Parts
 
@@ -59,6 +60,7 @@ async def serving(hub: Hub, door: socket.socket, extend: Callable[[FastAPI], Non
 
     extend: may add routes to the app before it starts, as the demo does.
     """
+    hub.notifier.tongues = tongue_of
     app = create_app(parts_of_hub(hub))
     extend(app)
     config = uvicorn.Config(

@@ -105,6 +105,27 @@ _OURS: tuple[str, ...] = (
         "Look at the dead letters: send them again, or skip them. Later events of the same key wait until "
         "you do."
     ),
+    N_("{} needs a person."),
+    N_("Open the connection, correct what is said there, and save it; it then tries again."),
+    N_("{} is not heard, or not fully."),
+    N_("The hub goes on trying. Look whether the other side runs and can be reached from here."),
+    N_(
+        "It is heard again, but what was missed was not looked for yet. "
+        "If it stays so, look at the hub's log."
+    ),
+    N_("Something of {} was lost."),
+    N_("What could be recovered was. Ask the other side about the rest, then take this alert."),
+    N_("Worker {} stopped showing signs of life."),
+    N_("The other workers took over what it did."),
+    N_("Look at the machine and at the log of the worker there, and start it again."),
+    N_("The channel {} does not take notices."),
+    N_("Test the channel in the settings and correct its address. Notices wait and are tried again."),
+    N_("{} is not a public address. Allow it or its network if it is meant."),
+    N_("It was not taken within {} s."),
+    N_("The process that sends it ended without an answer. See the log."),
+    N_("The service did not take it and did not say why."),
+    N_("Apprise does not understand this address. Compare it with its documentation."),
+    N_("This is no address of a service that can be told."),
     # the test of a connection: names of steps, what was seen, what to do
     N_("Host name"),
     N_("Port"),

@@ -100,6 +100,14 @@ SIGNS: dict[str, Sign] = {
     "raised": Sign("ask", "bell-ringing", N_("Raised")),
     "resolved": Sign("idle", "circle-check", N_("Resolved")),
     "silenced": Sign("idle", "bell-off", N_("Silenced")),
+    # notices about alerts
+    "notice_held": Sign("idle", "clock-pause", N_("Held back")),
+    "notice_pending": Sign("info", "hourglass", N_("Waits to be sent")),
+    "notice_sending": Sign("info", "send", N_("Being sent")),
+    "notice_sent": Sign("good", "checks", N_("Sent")),
+    "notice_failed": Sign("bad", "x", N_("Given up")),
+    "notice_summed": Sign("idle", "checks", N_("Told in a summary")),
+    "notice_dropped": Sign("idle", "ban", N_("Dropped")),
     # the hub itself and anything else
     "healthy": Sign("good", "heartbeat", N_("Healthy")),
     "attention": Sign("ask", "alert-triangle", N_("Attention")),

@@ -21,6 +21,7 @@ from atalaia.desk.alerts.queries import (
     read_incidents,
     read_notice,
 )
+from atalaia.desk.alerts.sending import Message
 from atalaia.desk.alerts.watching import is_folded
 from atalaia.desk.alerts.wording import Tongues, notice, summary
 from atalaia.events.log import append_facts
@@ -228,6 +229,22 @@ def tell(tx: Connection, ambient: Ambient, one: Notice, state: str, error: str) 
     more = {} if state == "sent" else {"error": error}
     fact = Fact(kind, one.incident or one.channel, to_ms(ambient.clock.now()), data | more)
     append_facts(tx, ambient, PRODUCER, [fact])
+
+
+def note_test(
+    tx: Connection, ambient: Ambient, channel: Channel, message: Message, now: int, *, ok: bool, said: str
+) -> None:
+    """List a test among the notices of its channel."""
+    row = {
+        "id": message.id, "channel": channel.id, "incident": "", "kind": "test",
+        "number": int(message.id[-12:], 16),  # two within one moment are two
+        "state": "sent" if ok else "failed", "title": message.title, "body": message.body,
+        "severity": message.severity, "members": 0, "attempts": 1, "epoch": 0, "again": False, "error": said,
+        "created_ms": now, "next_ms": None, "done_ms": to_ms(ambient.clock.now()),
+    }  # fmt: skip
+    if insert_new(tx, alert_notices, row):
+        one = read_notice(tx.execute(select(alert_notices).where(alert_notices.c.id == message.id)).one())
+        tell(tx, ambient, one, one.state, one.error)
 
 
 # --- what planning is told -------------------------------------------------------------------------

@@ -138,12 +138,6 @@ class Notice:
     done_ms: int | None
 
 
-def open_alerts(tx: Connection, *, limit: int = 500) -> list[Alert]:
-    """Answer what is wrong now, the oldest first: it waited longest."""
-    query = select(alerts).where(alerts.c.resolved_ms.is_(None)).order_by(alerts.c.raised_ms, alerts.c.cause)
-    return [_read(row) for row in tx.execute(query.limit(limit))]
-
-
 def list_alerts(
     tx: Connection, *, state: str = "all", before: tuple[int, str] | None = None, limit: int = 50
 ) -> list[Alert]:
@@ -223,6 +217,14 @@ def incident_of_cause(tx: Connection, cause: str) -> str:
     member = incident_members.c
     query = select(member.incident).where(member.cause == cause).order_by(member.changed_seq.desc())
     return tx.scalar(query.limit(1)) or ""
+
+
+def standing_causes(tx: Connection, incident: str) -> list[str]:
+    """Answer the causes of an alert that still stand."""
+    member = incident_members.c
+    return list(
+        tx.scalars(select(member.cause).where(member.incident == incident, member.resolved_ms.is_(None)))
+    )
 
 
 def members_of(tx: Connection, incident: str, *, limit: int = 500) -> list[Member]:

@@ -130,6 +130,14 @@ def summary(told: Sequence[tuple[str, Incident | None]], tongue: Tongue, link: s
     return title, "\n".join([*lines, *(["", link] if link else [])])
 
 
+def trial(tongue: Tongue, by: str, now_ms: int) -> tuple[str, str]:
+    """Answer title and text of a test."""
+    text = tongue.word(N_("%(by)s tried this channel at %(time)s. Alerts will look like this.")) % {
+        "by": by, "time": tongue.moment(now_ms),
+    }  # fmt: skip
+    return tongue.word(N_("Test of Atalaia's alerts")), text
+
+
 def _evidence(alert: Incident, tongue: Tongue) -> list[str]:
     rows: list[str] = []
     for name, value in evidence_of(alert.detail).items():

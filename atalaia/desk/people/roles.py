@@ -20,6 +20,8 @@ SCOPES: dict[str, str] = {
     "deliveries:write": N_("Send deliveries again and let dead letters go"),
     "subscriptions:write": N_("Set up, change and remove subscriptions"),
     "alerts:read": N_("Read alerts"),
+    "alerts:write": N_("Take and silence alerts"),
+    "alerts:admin": N_("Set up, try and remove channels for alerts"),
     "jobs:read": N_("Read jobs with their steps and frames"),
     "jobs:write": N_("Ask for jobs, cancel, retry and decide about them"),
     "vehicles:read": N_("Read vehicles, their parameters and processes"),
@@ -45,7 +47,8 @@ _TECHNICIAN = frozenset({"vehicles:read", "installations:read", "installations:w
 _BY_ROLE: dict[str, frozenset[str]] = {
     "viewer": _VIEWER,
     "technician": _TECHNICIAN,
-    "agent": _VIEWER | {"deliveries:write", "jobs:write", "installations:write", "chats:write"},
+    "agent": _VIEWER
+    | {"alerts:write", "chats:write", "deliveries:write", "installations:write", "jobs:write"},
     "admin": frozenset(SCOPES),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from atalaia.web.api import (
+    alert_desk,
     alerts,
     calls,
     catalogs,
@@ -34,6 +35,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalogs.routes,
     chats.routes,
     alerts.routes,
+    alert_desk.routes,
     people.routes,
     system.routes,
     health.routes,

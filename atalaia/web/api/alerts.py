@@ -63,7 +63,7 @@ async def list_alerts(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[AlertOut]:
-    """List alerts, the latest first."""
+    """List single causes, the latest first. `/api/hub/alerts` groups them as people see them."""
     parts = parts_of(request)
     before = read_cursor(cursor, int, str)
     found = await parts.store.read(lambda tx: read_alerts(tx, state=state, before=before, limit=limit + 1))

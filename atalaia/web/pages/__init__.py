@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from atalaia.web.pages import people, settings, sign_in, tokens, worlds
+from atalaia.web.pages import channels, people, settings, sign_in, tokens, worlds
 
 ROUTERS: tuple[APIRouter, ...] = (
-    sign_in.routes, settings.routes, people.routes, tokens.routes, *worlds.ROUTERS,
+    sign_in.routes, settings.routes, people.routes, tokens.routes, channels.routes, *worlds.ROUTERS,
 )  # fmt: skip

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from atalaia.clock import from_ms, to_ms
 from atalaia.connections.queries import ConnectionSeen, list_connections
 from atalaia.deliveries.subscription import list_subscriptions
-from atalaia.desk.alerts.queries import Alert, open_alerts
+from atalaia.desk.alerts.queries import Incident, standing_causes, standing_incidents
+from atalaia.desk.alerts.wording import headline, known
 from atalaia.desk.calls.queries import CallFilter, Hour, hours, live_calls
 from atalaia.desk.system.queries import Sizes, list_cursors, sizes
 from atalaia.desk.vehicles.plates import plates_of_events
@@ -22,6 +23,7 @@ from atalaia.desk.vehicles.queries import count_outcomes, open_processes
 from atalaia.events.queries import EventFilter, newest
 from atalaia.web import i18n, render
 from atalaia.web.access import who_of
+from atalaia.web.alerting import drawn_tongue
 from atalaia.web.i18n import gettext, ngettext
 from atalaia.web.pages import wall
 from atalaia.web.pages.common import HOUR_MS, Part, dead_by_subscription, look, now_ms, screens, show
@@ -38,7 +40,7 @@ routes = screens("")  # everybody's first address: who may not see it is led on
 FACTS_SHOWN = 12
 _QUIET = (
     "endpoint.address_seen", "person.signed_in", "person.signed_out", "job.progressed", "job.step_done",
-    "process.progressed", "vehicle.parameters_seen",
+    "process.progressed", "vehicle.parameters_seen", "alert.notified",
 )  # fmt: skip
 
 
@@ -105,11 +107,16 @@ def needs_of(
     tx: Connection, parts: Parts, seen: list[ConnectionSeen], subscriptions: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Answer everything that waits for a person, the oldest first; one thing is told once."""
-    alerts = open_alerts(tx, limit=50)
-    told = {alert.cause for alert in alerts}
-    # A job in doubt raises an alert too; here it is told as a job, with its own act.
-    items = [_alert(alert, parts) for alert in alerts if not alert.cause.startswith("job:")]
-    items += [_connection(one, parts) for one in seen if one.state == "needs_person" and one.desired == "on"]
+    now = to_ms(parts.ambient.clock.now())
+    alerts = standing_incidents(tx, now)
+    told = {cause for alert in alerts for cause in standing_causes(tx, alert.id)}
+    # A job in doubt and a connection that needs a person are told below, each with an act of its own.
+    items = [_alert(alert, parts) for alert in alerts if alert.kind != "job"]
+    items += [
+        _connection(one, parts)
+        for one in seen
+        if one.state == "needs_person" and one.desired == "on" and f"person:{one.id}" not in told
+    ]
     for subscription, (count, since_ms) in dead_by_subscription(tx).items():
         if f"dead:{subscription}" not in told and subscription in subscriptions:
             items.append(_dead(subscription, subscriptions[subscription], count, since_ms))
@@ -118,22 +125,28 @@ def needs_of(
     return sorted(items, key=lambda item: item["since"])
 
 
-def _alert(alert: Alert, parts: Parts) -> dict[str, Any]:
-    kind, _, rest = alert.cause.partition(":")
-    href, action = "/alerts", gettext("Look")
-    if kind in ("dead", "target"):
-        subscription = rest.partition(":")[0]
-        href = f"/deliveries/{subscription}" + ("?state=dead#dead" if kind == "dead" else "")
-        action = gettext("See dead letters") if kind == "dead" else gettext("See the subscription")
-    elif alert.detail.get("connection"):
-        href, action = f"/connections/{alert.detail['connection']}", gettext("See the connection")
-    return {
-        "title": said(parts.redactor.text(alert.title)),
-        "text": said(parts.redactor.text(str(alert.detail.get("todo") or ""))),
-        "since": alert.raised_ms,
+def _alert(alert: Incident, parts: Parts) -> dict[str, Any]:
+    tongue = drawn_tongue()
+    href, action = f"/alerts/{alert.id}", gettext("Look")
+    item: dict[str, Any] = {}
+    connection = str(alert.detail.get("connection") or "")
+    if alert.kind in ("dead", "target") and alert.members == 1:
+        subscription = alert.grouping.partition(":")[2] if alert.kind == "dead" else ""
+        item["action_href"] = f"/deliveries/{subscription}?state=dead#dead" if subscription else href
+        action = gettext("See dead letters") if subscription else action
+    elif alert.kind == "person" and alert.members == 1 and connection:
+        item["action_href"], action = f"/connections/{connection}/edit", gettext("Correct the settings")
+    text = parts.redactor.text(known(alert.detail, tongue) or str(alert.detail.get("todo") or ""))
+    taken = gettext("taken by %(name)s") % {"name": alert.ack.by} if alert.ack else ""
+    return item | {
+        "title": parts.redactor.text(headline(alert, tongue)),
+        "text": " · ".join(one for one in (said(text), taken) if one),
+        "since": alert.opened_ms,
         "href": href,
         "action": action,
-        "state": {"dead": "dead", "target": "circuit_open"}.get(kind, "raised"),
+        "state": {"dead": "dead", "target": "circuit_open", "person": "needs_person"}.get(
+            alert.kind, "raised"
+        ),
     }
 
 

@@ -268,10 +268,30 @@ def _subscription(event: Event, data: dict[str, Any], names: Names) -> tuple[str
     return "send", "idle", title, _by(data), f"/deliveries/{quote(event.key)}"
 
 
+_ALERTS = {
+    "alert.acknowledged": ("user", N_("Alert taken: %(title)s")),
+    "alert.unacknowledged": ("arrow-back-up", N_("Alert given back: %(title)s")),
+    "alert.silenced": ("bell-off", N_("Alert silenced: %(title)s")),
+    "alert.unsilenced": ("bell", N_("A silence was ended")),
+    "alert.notified": ("send", N_("Told: %(title)s")),
+    "alert.notice_failed": ("x", N_("Could not be told: %(title)s")),
+    "alert.channel_created": ("bell", N_("Channel for alerts %(name)s: set up")),
+    "alert.channel_changed": ("bell", N_("Channel for alerts %(name)s: changed")),
+    "alert.channel_deleted": ("bell", N_("Channel for alerts %(name)s: removed")),
+}
+
+
 def _alert(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str, str, str, str]:
     if event.type == "alert.resolved":
         return "circle-check", "good", gettext("Alert resolved"), said(event.key), "/alerts"
-    return "bell-ringing", "ask", said(str(data.get("title") or event.key)), "", "/alerts"
+    if event.type == "alert.raised":
+        return "bell-ringing", "ask", said(str(data.get("title") or event.key)), "", "/alerts"
+    icon, words = _ALERTS[event.type]
+    values = {"name": "", **data, "title": said(str(data.get("title") or ""))}
+    about_channel = event.type.startswith("alert.channel") or data.get("kind") in ("test", "summary")
+    href = "/settings/channels" if about_channel else f"/alerts/{quote(event.key)}"
+    tone = "bad" if event.type == "alert.notice_failed" else "idle"
+    return icon, tone, gettext(words) % values, _by(data), href
 
 
 _PEOPLE = {

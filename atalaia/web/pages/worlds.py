@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from atalaia.web.pages import (
+    alert,
     alerts,
     call,
     calls,
@@ -55,6 +56,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalog_sync.routes,
     catalogs.routes,
     alerts.routes,
+    alert.routes,
     system.routes,
     search.routes,
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
 from sqlalchemy import select
 
 from atalaia.clock import to_ms
@@ -57,16 +57,15 @@ class Box:
         return "250 OK"
 
 
-@pytest.fixture
-def mail() -> Any:
+@asynccontextmanager
+async def mail() -> AsyncIterator[tuple[int, Box]]:
+    """Answer the port of an SMTP server and what it took."""
     box = Box()
-    controller = Controller(box, hostname="127.0.0.1", port=0)
-    # It asks for its own port before it knows it.
-    controller._trigger_server = lambda: None  # type: ignore[method-assign]
-    controller.start()
-    box.port = controller.server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-    yield box
-    controller.stop()
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(box), "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], box
+    finally:
+        server.close()
 
 
 async def test_a_web_hook_gets_the_words_the_urgency_and_the_id_of_the_notice():
@@ -78,12 +77,12 @@ async def test_a_web_hook_gets_the_words_the_urgency_and_the_id_of_the_notice():
     assert headers["X-Atalaia-Notice"] == "n1"
 
 
-async def test_a_mail_arrives_with_accents(mail: Box):
-    port: int = mail.port  # type: ignore[attr-defined]
-    place = f"mailto://127.0.0.1:{port}?from=hub@example.com&to=ops@example.com&mode=insecure&format=text"
-    sent = await AppriseWay(HERE).send(place, MESSAGE)
+async def test_a_mail_arrives_with_accents():
+    async with mail() as (port, box):
+        place = f"mailto://127.0.0.1:{port}?from=hub@example.com&to=ops@example.com&mode=insecure&format=text"
+        sent = await AppriseWay(HERE).send(place, MESSAGE)
     assert sent.ok, sent.said
-    [(to, message)] = mail.mails
+    [(to, message)] = box.mails
     assert to == ["ops@example.com"]
     parts = [part for part in message.walk() if part.get_content_type() == "text/plain"]
     assert "água" in parts[0].get_payload(decode=True).decode()

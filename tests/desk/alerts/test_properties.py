@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from atalaia.clock import HeldClock
@@ -116,7 +116,12 @@ async def check(desk: Desk, way: Careless) -> None:
 
 @pytest.mark.slow
 @given(st.lists(_steps, min_size=3, max_size=25))
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    deadline=None,
+    max_examples=15,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
 def test_each_alert_is_told_once_and_its_end_once(steps: list[tuple[str, Any]]):
     with TemporaryDirectory() as folder:
         asyncio.run(play(steps, Path(folder)))
