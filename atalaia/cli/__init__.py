@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "app"),
     "jobs": ("jobs", "app"),
     "deliveries": ("deliveries", "app"),
+    "alerts": ("alerts", "app"),
     "people": ("people", "app"),
     "tokens": ("tokens", "app"),
     "replay": ("replay", "replay"),

@@ -32,6 +32,7 @@ from atalaia.cli.common import (
     time_of,
     with_settings,
 )
+from atalaia.desk.alerts.outbox import drop_restored
 from atalaia.errors import ConfigError
 from atalaia.jobs.rescue import call_off_restored
 from atalaia.settings import FILE_NAME, Settings
@@ -223,7 +224,9 @@ async def _call_off(folder: Path) -> int:
     """Call off the jobs that are open in a restored database; answer how many."""
 
     def work(tx: Connection) -> int:
-        # A backup of an older version knows no jobs.
+        # A backup of an older version knows no jobs, and no notices.
+        if inspect(tx).has_table("alert_notices"):
+            drop_restored(tx, now_ms())
         return call_off_restored(tx, Ambient()) if inspect(tx).has_table("jobs") else 0
 
     store = await open_store("", folder, exclusive=False)

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from atalaia.clock import SystemClock, rfc3339, to_ms
 from atalaia.connections.registry import Configured, Registry
+from atalaia.desk.alerts.channels import learn_channels
 from atalaia.desk.people.model import By
 from atalaia.errors import AtalaiaError, ConfigError
 from atalaia.redact import Redactor
@@ -223,6 +224,7 @@ async def learned(store: Store, settings: Settings) -> Redactor:
         for value in one.settings.model_dump(mode="python").values():
             if isinstance(value, SecretStr):
                 redactor.learn(value.get_secret_value())
+    await store.read(lambda tx: learn_channels(tx, secretbox_of(settings), redactor))
     return redactor
 
 

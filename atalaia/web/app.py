@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from atalaia.connections.registry import Configured
 from atalaia.deliveries.subscription import list_subscriptions, open_secrets
-from atalaia.desk.alerts.register import learn_channels
+from atalaia.desk.alerts.channels import learn_channels
 from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.store.bell import LEASES
 from atalaia.version import VERSION

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,6 +19,7 @@ from atalaia.desk.people.model import By, NotAllowed
 from atalaia.desk.words import N_
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
+from atalaia.redact import Redactor
 from atalaia.secretbox import SecretBox
 from atalaia.store.alert_tables import alert_channels, alert_notices
 from atalaia.store.store import serialise
@@ -241,6 +242,13 @@ def secrets_of(place: str) -> list[str]:
     return [one for one in dict.fromkeys(found) if one]
 
 
+def learn_channels(tx: Connection, box: SecretBox, redactor: Redactor) -> None:
+    """Let the redactor know every channel's address. Errors: `ConfigError` when a key is missing."""
+    for one in list_channels(tx):
+        for secret in secrets_of(box.open(one.sealed)):
+            redactor.learn(secret)
+
+
 def _tell(tx: Connection, ambient: Ambient, type: str, channel: str, data: dict[str, Any]) -> None:
     append_facts(tx, ambient, PRODUCER, [Fact(type, channel, to_ms(ambient.clock.now()), data)])
 
@@ -284,7 +292,7 @@ def _is_time(text: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return list(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
 
 
 def _read(row: Row[Any]) -> Channel:

@@ -173,6 +173,13 @@ def give_back(tx: Connection, epoch: int) -> int:
     return tx.execute(update(alert_notices).where(*left).values(state="pending", again=True)).rowcount
 
 
+def drop_restored(tx: Connection, now_ms: int) -> int:
+    """Drop what waited when a backup was taken that is restored now: it has been told since, or is stale."""
+    open_ = alert_notices.c.state.in_(("held", "pending", "sending"))
+    values = {"state": "dropped", "next_ms": None, "done_ms": now_ms}
+    return tx.execute(update(alert_notices).where(open_).values(values)).rowcount
+
+
 def waiting(tx: Connection, now_ms: int) -> list[str]:
     """Answer the channels that have something to send now."""
     due = (alert_notices.c.state == "pending", alert_notices.c.next_ms <= now_ms)

@@ -98,10 +98,3 @@ class Register:
     def _learn(self, place: str) -> None:
         for secret in secrets_of(place):
             self.redactor.learn(secret)
-
-
-def learn_channels(tx: Connection, box: SecretBox, redactor: Redactor) -> None:
-    """Let the redactor know every channel's address. Errors: `ConfigError` when a key is missing."""
-    for one in channels.list_channels(tx):
-        for secret in secrets_of(box.open(one.sealed)):
-            redactor.learn(secret)
