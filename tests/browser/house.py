@@ -33,6 +33,7 @@ from atalaia.settings import load_settings
 from atalaia.store.tables import calls, connections, deliveries, event_counts, events, parked
 from atalaia.web.host import listen, serving
 from simulators.asterisk import AsteriskSimulator, World, demo_world, write_etc
+from tests.browser import alarms
 from tests.browser.fleet import FLEET, furnish
 
 T = TypeVar("T")
@@ -125,6 +126,7 @@ async def furnished(folder: Path, built: House, port: int = 0) -> AsyncIterator[
         built.simulator.run_demo(3.0, world)
         await _settled(hub, built)
         built.ids |= await furnish(stack, hub)
+        built.ids |= await alarms.furnish(hub)
         await hub.store.write(lambda tx: _park(tx, hub))
         yield built
 

@@ -54,6 +54,13 @@ PAGES = {
     "vehicle-silent": "/vehicles/2900117",
     "alerts": "/alerts",
     "alerts-resolved": "/alerts?state=resolved",
+    "alerts-silenced": "/alerts?state=silenced",
+    "alerts-nothing": "/alerts?q=nada",
+    "alert": "/alerts/{alert}",
+    "alert-over": "/alerts/{alert_over}",
+    "channels": "/settings/channels",
+    "channel-new": "/settings/channels/new",
+    "channel-edit": "/settings/channels/{channel}",
     "system": "/system",
     "search": "/search?q=112",
     "search-nothing": "/search?q=nada+disso",
@@ -97,6 +104,7 @@ async def _walk(visitor: Visitor, pages: dict[str, str], look: dict[str, Any]) -
         "/deliveries/none",
         "/jobs/nothing-there",
         "/vehicles/404",
+        "/alerts/nothing-there",
     ],
 )
 async def test_what_is_not_there_says_so(visitor: Visitor, path: str):
