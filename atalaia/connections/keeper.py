@@ -28,6 +28,7 @@ from atalaia.connections.state import (
     Command,
     Hearing,
     Input,
+    Live,
     Lost,
     NeedsPerson,
     Open,

@@ -24,8 +24,8 @@ from atalaia.redact import Redactor
 from atalaia.secretbox import SecretBox
 from atalaia.settings import Settings
 from atalaia.store.connect import open_store
-from simulators.traffilog import TraffilogSimulator
 from simulators.rules import Rule
+from simulators.traffilog import TraffilogSimulator
 from tests.connectors.traffilog.portal.bench import (
     EMPTY,
     STOCK,
