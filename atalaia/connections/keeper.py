@@ -26,6 +26,7 @@ from atalaia.connections.state import (
     AtWork,
     Close,
     Command,
+    Doubt,
     Hearing,
     Input,
     Live,
@@ -33,6 +34,7 @@ from atalaia.connections.state import (
     NeedsPerson,
     Open,
     Opening,
+    Proven,
     Rules,
     Start,
     State,
@@ -50,6 +52,7 @@ from atalaia.connections.state import (
 from atalaia.connections.state import (
     Heard as Sign,
 )
+from atalaia.connections.truth import Truth
 from atalaia.errors import Fenced, Refused, StoreUnavailable, Unavailable, UpstreamError
 from atalaia.events.fit import fit_text
 from atalaia.events.log import EventLog, Source, append_facts
@@ -111,6 +114,7 @@ class Keeper:
         self._inputs: asyncio.Queue[tuple[Input | Fenced, dict[str, Any]]] = asyncio.Queue()
         self._session: asyncio.Task[None] | None = None
         self._number = 0  # grows when a session begins and when it is closed
+        self._anew: set[str] = set()  # planes that this session has still to prove
         self._alarm: asyncio.Task[None] | None = None
         self._planes: dict[str, _Seen] = {}
         self._changed: set[str] = set()
@@ -202,6 +206,7 @@ class Keeper:
         match command:
             case Open():
                 self._number += 1
+                self._anew = {plane.name for plane in self._kind.planes if plane.anew}
                 self._session = asyncio.create_task(self._run_session(self._number))
             case Close():
                 await self._close()
@@ -395,6 +400,7 @@ class Keeper:
             if plane.by_events and seen is not None and (seen.seen_ms or 0) < came_ms:
                 seen.seen_ms = came_ms
                 self._changed.add(plane.name)
+                self._proven_anew(plane.name, self._number)
 
     def prove(
         self, plane: str, state: PlaneState, claim: str, evidence: Mapping[str, Any], number: int
@@ -409,10 +415,24 @@ class Keeper:
         # While opening, a single proof is not yet a sign of life: the session must become live in time.
         if state == "proven" and not isinstance(self.state, Opening):
             self._sign(number)
+        if state == "proven":
+            self._proven_anew(plane, number)
+
+    def _proven_anew(self, plane: str, number: int) -> None:
+        """Take a plane off those that the session has still to prove; with the last one it is live."""
+        if plane not in self._anew:
+            return
+        self._anew.discard(plane)
+        if not self._anew and kind_of(self.state) is Truth.UNPROVEN:
+            self.tell(Proven(), {"proven": plane}, number)
 
     def tell(self, got: Input, evidence: Mapping[str, Any], number: int) -> None:
-        if number == self._number:
-            self._inputs.put_nowait((got, plain(evidence)))
+        if number != self._number:
+            return
+        if isinstance(got, Proven) and self._anew:
+            missing = ", ".join(sorted(self._anew))
+            got = Doubt(f"Not proven since it was opened: {missing}.", Truth.UNPROVEN)
+        self._inputs.put_nowait((got, plain(evidence)))
 
     def _sign(self, number: int) -> None:
         """Note a sign of life. It changes nothing but the time, so it need not queue behind transitions."""

@@ -31,6 +31,8 @@ class Plane:
     title: message id (English) for the screen. essential: the session is live only while this is proven.
     fresh_s: after so many seconds without proof the plane counts as unknown again.
     by_events: an event that the upstream sent by itself proves it, too.
+    anew: each session must prove it once before it counts as live, e.g. hearing and speaking: until then
+        it is `unproven`, whatever the session says.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Plane:
     essential: bool = True
     fresh_s: float = 120.0
     by_events: bool = False
+    anew: bool = False
 
 
 class SessionPort(Protocol):
@@ -69,7 +72,11 @@ class SessionPort(Protocol):
         ...
 
     async def live(self, **evidence: Any) -> None:
-        """Report that the session is proven in all essential planes: opening becomes live."""
+        """Report that the session is proven in all essential planes: opening becomes live.
+
+        While a plane that must be proven `anew` is not, it becomes suspect (`unproven`) instead, and live by
+        itself with the last of those proofs.
+        """
         ...
 
     async def suspect(self, reason: str, /, *, kind: Truth = Truth.NONE, **evidence: Any) -> None:

@@ -128,13 +128,26 @@ def age(ms: int | None) -> Markup:
 
 
 _FORMS = {
-    "pt_BR": {"short": "dd/MM HH:mm", "full": "dd/MM/yyyy HH:mm:ss", "day": "EEEE, d 'de' MMMM"},
-    "en": {"short": "MMM d HH:mm", "full": "yyyy-MM-dd HH:mm:ss", "day": "EEEE, MMMM d"},
+    "pt_BR": {
+        "short": "dd/MM HH:mm",
+        "full": "dd/MM/yyyy HH:mm:ss",
+        "day": "EEEE, d 'de' MMMM",
+        "column": "EEE dd/MM",
+    },
+    "en": {
+        "short": "MMM d HH:mm",
+        "full": "yyyy-MM-dd HH:mm:ss",
+        "day": "EEEE, MMMM d",
+        "column": "EEE MMM d",
+    },
 }
 
 
 def moment_text(ms: int, style: str = "auto") -> str:
-    """Answer a moment as text. Styles: `time`, `ms`, `short`, `full`, `day`, `auto` (time alone today)."""
+    """Answer a moment as text. Styles: `time`, `ms`, `short`, `full`, `day`, `column`, `auto`.
+
+    `auto` is the time alone today. `column` is a day as short as a column needs it.
+    """
     when = from_ms(ms).astimezone(view().zone)
     if style == "auto":
         today = from_ms(view().now_ms).astimezone(view().zone).date() == when.date()

@@ -16,6 +16,7 @@ from sqlalchemy import insert, select
 from atalaia.clock import to_ms
 from atalaia.connections.ladder import Calm, Ladder, Person, Rung, Trying
 from atalaia.connections.recovery import Found, Recovery
+from atalaia.connections.session import Plane
 from atalaia.connections.silence import HOUR_MS, Suspicion
 from atalaia.connections.truth import Truth
 from atalaia.errors import Refused, Unavailable
@@ -371,3 +372,39 @@ async def test_what_is_known_of_a_session_is_a_fact_with_reason_and_evidence(one
 async def _is(rig: Rig, state: str, kind: str) -> bool:
     row = await rig.row()
     return (row["state"], row["kind"]) == (state, kind)
+
+
+ANEW = (Plane("in", "Messages in", anew=True), Plane("out", "Messages out", anew=True), Plane("page", "Page"))
+
+
+async def test_a_session_is_unproven_until_hearing_and_speaking_are_each_proven(one: Rig):
+    one.kind = replace(one.kind, planes=ANEW)
+    await one.start()
+    session = await one.upstream.opened(1)
+    await session.proves("page", "in")
+    await session.port.live()
+    await until_async(lambda: _is(one, "suspect", "unproven"))
+    assert (await one.row())["reason"] == "Not proven since it was opened: out."
+    await session.proves("in")
+    await session.port.live()
+    assert await _is(one, "suspect", "unproven")
+    await session.proves("out")
+    await until_async(lambda: _is(one, "live", ""))
+
+
+async def test_what_the_session_before_proved_does_not_count_after_a_reconnect(one: Rig):
+    one.kind = replace(one.kind, planes=ANEW)
+    await one.start()
+    session = await one.upstream.opened(1)
+    await session.proves("in", "out")
+    await session.port.live()
+    await one.state("live")
+    session.falls(Unavailable("gone"))
+    await one.state("waiting")
+    await one.clock.run_for(4)
+    again = await one.upstream.opened(2)
+    await again.proves("page")
+    await again.port.live()
+    await until_async(lambda: _is(one, "suspect", "unproven"))
+    await again.proves("in", "out")
+    await until_async(lambda: _is(one, "live", ""))

@@ -75,7 +75,7 @@ class Days:
     @property
     def columns(self) -> list[dict[str, Any]]:
         """The columns of the table, named in the view being drawn."""
-        return [{"label": moment_text(start, "day"), "num": True} for start in self.starts]
+        return [{"label": moment_text(start, "column"), "num": True} for start in self.starts]
 
 
 @dataclass

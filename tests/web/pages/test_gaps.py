@@ -107,8 +107,8 @@ async def test_gaps_are_filtered_and_the_export_holds_the_same(site: Site):
     connection = await two_gaps(site)
     browser = await site.browser()
     for query, rows in (
-        ("state=open", 1), ("state=closed", 1), ("state=lost", 1), ("origin=downtime", 1), ("origin=found", 0),
-        (f"connection={connection}", 2), ("connection=other", 0), ("range=15m", 1),
+        ("state=open", 1), ("state=closed", 1), ("state=lost", 1), ("origin=downtime", 1),
+        ("origin=found", 0), (f"connection={connection}", 2), ("connection=other", 0), ("range=15m", 1),
     ):  # fmt: skip
         page = await text(browser, f"/gaps?{query}")
         assert page.count('<tr id="gap-') == rows, query
