@@ -31,6 +31,7 @@ from atalaia.events.model import Fact
 from atalaia.serve import Hub, running
 from atalaia.settings import load_settings
 from atalaia.store.tables import calls, connections, deliveries, event_counts, events, parked
+from atalaia.store.truth_tables import recoveries
 from atalaia.web.host import listen, serving
 from simulators.asterisk import AsteriskSimulator, World, demo_world, write_etc
 from tests.browser import alarms
@@ -205,6 +206,18 @@ def _yesterday(tx: Connection, hub: Hub, world: World, connection: str) -> None:
         }  # fmt: skip
         facts = [Fact("gap.opened", connection, start, opened), Fact("gap.closed", connection, end, closed)]
         append_facts(tx, hub.ambient, "demo", facts, connection=connection)
+    tx.execute(insert(recoveries), [_tried(connection, now, step) for step in (1, 2)])
+
+
+def _tried(connection: str, now: int, step: int) -> dict[str, Any]:
+    """Answer a try of the last hours: the first did not help, the second did."""
+    began = now - (90 - 10 * step) * MINUTE_MS
+    return {
+        "id": f"try-{step}", "connection": connection, "server": "", "rung": f"rung-{step}", "title": "",
+        "step": step, "cause": "deaf", "opens": False, "whole": False, "epoch": 1, "started_ms": began,
+        "ended_ms": began + MINUTE_MS, "outcome": "proved" if step > 1 else "failed",
+        "said": "" if step > 1 else "The proof did not come in time.",
+    }  # fmt: skip
 
 
 def _busy_hour(tx: Connection, hub: Hub, connection: str) -> None:

@@ -408,3 +408,4 @@ async def test_what_the_session_before_proved_does_not_count_after_a_reconnect(o
     await until_async(lambda: _is(one, "suspect", "unproven"))
     await again.proves("in", "out")
     await until_async(lambda: _is(one, "live", ""))
+    assert (await one.types())[-3:] == ["connection.opening", "connection.suspect", "connection.live"]

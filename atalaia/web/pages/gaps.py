@@ -9,11 +9,12 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from atalaia.clock import rfc3339
 from atalaia.connections.queries import names as connection_names
 from atalaia.events.gaps import ORIGINS, Gap, GapFilter, find_gaps
+from atalaia.store.tables import connections
 from atalaia.web import i18n, render
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.common import ROWS, PageCursor, Part, look, now_ms, position, screens, show
@@ -62,7 +63,8 @@ class Listed:
 
 # From the gravest to the mildest: a cell shows the gravest of what falls into it.
 CELL_TONES = {
-    "open": "bad", "lost": "bad", "unknown": "idle", "ended": "info", "closed": "info", "none": "good",
+    "open": "bad", "lost": "bad", "unknown": "idle", "ended": "info", "closed": "info", "before": "idle",
+    "none": "good",
 }  # fmt: skip
 _CELL_WORDS = {
     "open": N_("not hearing"),
@@ -70,6 +72,7 @@ _CELL_WORDS = {
     "lost": N_("something was lost"),
     "unknown": N_("what was lost cannot be known"),
     "closed": N_("a gap, nothing lost"),
+    "before": N_("not set up yet"),
     "none": N_("no gap"),
 }
 
@@ -115,7 +118,7 @@ def read_list(tx: Connection, wanted: GapFilter, before: tuple[int, str] | None,
     return Listed(
         gaps=rows,
         following=following,
-        lanes=lanes_of(drawn, names, low, high),
+        lanes=lanes_of(drawn, names, low, high, _created(tx)),
         names=names,
         connections=sorted(names.items(), key=lambda one: one[1].lower()),
         states=[(key, gettext(word)) for key, word in STATES.items()],
@@ -123,21 +126,36 @@ def read_list(tx: Connection, wanted: GapFilter, before: tuple[int, str] | None,
     )
 
 
-def lanes_of(gaps: Sequence[Gap], names: Mapping[str, str], low: int, high: int) -> list[Lane]:
-    """Answer one lane per connection that has gaps between these times, the worst hit first."""
+def _created(tx: Connection) -> dict[str, int]:
+    rows = tx.execute(select(connections.c.id, connections.c.created_ms))
+    return {row.id: row.created_ms for row in rows}
+
+
+def lanes_of(
+    gaps: Sequence[Gap], names: Mapping[str, str], low: int, high: int, created: Mapping[str, int]
+) -> list[Lane]:
+    """Answer one lane per connection that has gaps between these times, the worst hit first.
+
+    created: when each was set up; of the time before nothing is claimed.
+    """
     by_connection: dict[str, list[Gap]] = {}
     for gap in gaps:
         by_connection.setdefault(gap.connection, []).append(gap)
     worst = sorted(by_connection, key=lambda one: -len(by_connection[one]))[:LANES_MOST]
     edges = [low + (high - low) * place // CELLS for place in range(CELLS + 1)]
     return [
-        Lane(one, names.get(one, one), [_cell(by_connection[one], *span, high) for span in pairwise(edges)])
+        Lane(
+            one,
+            names.get(one, one),
+            [_cell(by_connection[one], *span, high, created.get(one, 0)) for span in pairwise(edges)],
+        )
         for one in worst
     ]
 
 
-def _cell(gaps: Sequence[Gap], low: int, high: int, now: int) -> Cell:
+def _cell(gaps: Sequence[Gap], low: int, high: int, now: int, created_ms: int) -> Cell:
     inside = {_kind(gap) for gap in gaps if gap.from_ms < high and (gap.to_ms or now) > low}
+    inside |= {"before"} if high <= created_ms else set()
     state = next((one for one in CELL_TONES if one in inside), "none")
     span = f"{moment_text(low, 'short')} – {moment_text(high, 'short')}"
     return Cell(state, f"{span}: {gettext(_CELL_WORDS[state])}")

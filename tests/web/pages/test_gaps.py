@@ -14,11 +14,12 @@ from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.connections.session import Plane, SessionPort
 from atalaia.connectors.connector import Connector
-from atalaia.events.gaps import Gaps
+from atalaia.events.gaps import Gap, Gaps
 from atalaia.events.log import read_after
 from atalaia.events.model import Fact
 from atalaia.store.tables import connection_states, event_counts
 from atalaia.store.truth_tables import recoveries
+from atalaia.web.pages.gaps import lanes_of
 from tests.web.pages.test_screens import text
 from tests.web.site import Site, ToySettings, running
 
@@ -101,6 +102,14 @@ async def test_a_gap_says_what_was_checked_recovered_and_not_recoverable(site: S
     assert "nossa própria parada" in page
     assert "ainda aberta" in page
     assert page.count("<i class=") >= 96, "a lane of the time line"
+
+
+def test_a_lane_claims_nothing_of_the_time_before_the_connection_was_set_up():
+    gap = Gap("g", "c", 60, 70, 80, "cut", [], {}, {}, "no", {})
+    [lane] = lanes_of([gap], {"c": "Door"}, 0, 96, {"c": 48})
+    states = [cell.state for cell in lane.cells]
+    assert (states[:48], states[48:60]) == (["before"] * 48, ["none"] * 12)
+    assert (states[60:70], states[70:]) == (["closed"] * 10, ["none"] * 26)
 
 
 async def test_gaps_are_filtered_and_the_export_holds_the_same(site: Site):
