@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ import pytest_asyncio
 from sqlalchemy import insert, select
 
 from atalaia.clock import to_ms
-from atalaia.connections.ladder import Calm, Ladder, Person, Rung, Trying
+from atalaia.connections.ladder import Calm, Granted, Held, Ladder, Person, Rung, Trying
 from atalaia.connections.recovery import Found, Recovery
 from atalaia.connections.session import Plane
 from atalaia.connections.silence import HOUR_MS, Suspicion
@@ -24,7 +24,7 @@ from atalaia.events.model import Heard
 from atalaia.events.policy import Policies
 from atalaia.store.tables import connection_states, connections
 from atalaia.store.truth_tables import heard_hours, recoveries
-from tests.connections.rig import Rig, data, of, until, until_async
+from tests.connections.rig import Rig, data, of, until_async
 
 SICK = Found("sick", Truth.DEAF, "The page has 3 messages that never came.", evidence={"chats": 3})
 WELL = Found("healthy", said="Nothing is missing.", evidence={"chats": 20})
@@ -85,11 +85,16 @@ class Cared:
         return row["state"], row["kind"]
 
     async def shows(self, state: str, kind: str = "") -> None:
-        async def so() -> bool:
+        """Let time pass until this is shown."""
+        while await self.shown() != (state, kind):
             assert not self.task.done(), self.task
-            return await self.shown() == (state, kind)
+            await self.passes(1)
 
-        await until_async(so)
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Let time pass until `true`."""
+        while not true():
+            assert not self.task.done(), self.task
+            await self.passes(5)
 
     async def told(self, kind: str) -> list[dict[str, Any]]:
         return of(await self.rig.facts(), kind)
@@ -178,7 +183,7 @@ async def test_what_does_not_help_climbs_to_a_person_who_is_never_acted_for(care
     recovery = await cared.start(hands)
     recovery.suspected(Truth.SILENT)
     await cared.passes(3600)
-    await until(lambda: isinstance(recovery.state, Person))
+    await cared.until(lambda: isinstance(recovery.state, Person))
     did, looks = list(hands.did), len(hands.looks)
     await cared.passes(3600)
 
@@ -203,7 +208,7 @@ async def test_a_person_who_helped_starts_at_the_first_rung(cared: Cared):
     assert hands.did == []
     hands.finds = [SICK]
     recovery.helped()
-    await until(lambda: hands.did == ["touch"])
+    await cared.until(lambda: hands.did == ["touch"])
 
 
 async def test_a_refusal_on_a_rung_asks_a_person(cared: Cared):
@@ -221,11 +226,11 @@ async def test_a_rung_that_fails_waits_before_the_next(cared: Cared):
     hands.fails = [Unavailable("Nobody answers.")]
     recovery = await cared.start(hands)
     recovery.suspected(Truth.SILENT)
-    await until(lambda: hands.did == ["touch"])
+    await cared.until(lambda: hands.did == ["touch"])
     await cared.passes(59)
     assert hands.did == ["touch"]
     await cared.passes(62)
-    await until(lambda: hands.did == ["touch", "restart"])
+    await cared.until(lambda: hands.did == ["touch", "restart"])
     assert (await cared.rows())[0]["said"] == "Nobody answers."
 
 
@@ -253,7 +258,7 @@ async def test_the_limits_survive_a_restart_and_a_try_that_died_with_its_process
     await cared.passes(50)
     assert hands.did == []
     await cared.passes(75)
-    await until(lambda: hands.did == ["touch"])
+    await cared.until(lambda: hands.did == ["touch"])
 
 
 async def test_twenty_sessions_opened_on_a_server_make_the_next_wait_for_the_beat(cared: Cared):
@@ -274,7 +279,7 @@ async def test_twenty_sessions_opened_on_a_server_make_the_next_wait_for_the_bea
     await cared.passes(28)
     assert hands.did == []
     await cared.passes(4)
-    await until(lambda: hands.did == ["restart"])
+    await cared.until(lambda: hands.did == ["restart"])
 
 
 async def test_a_whole_server_is_left_alone_while_most_of_its_sessions_are_well(cared: Cared):
@@ -303,7 +308,7 @@ async def test_a_whole_server_is_left_alone_while_most_of_its_sessions_are_well(
     await rig.store.write(write)
     recovery = await cared.start(hands, whole)
     recovery.suspected(Truth.SILENT)
-    await until(lambda: isinstance(recovery.state, Person))
+    await cared.until(lambda: isinstance(recovery.state, Person))
     assert hands.did == []
 
 
@@ -321,10 +326,10 @@ async def test_a_look_that_hangs_proves_nothing(cared: Cared):
     assert not isinstance(recovery.state, Calm | Trying)
 
 
-async def test_what_is_heard_is_counted_in_its_hour_and_recovered_messages_prove_no_hearing(one: Rig):
-    await prepare(one)
-    session = await one.live()
-    now = to_ms(one.clock.now())
+async def test_what_is_heard_is_counted_in_its_hour_and_recovered_messages_prove_no_hearing(rig: Rig):
+    await prepare(rig)
+    session = await rig.live()
+    now = to_ms(rig.clock.now())
     before = now - 3 * HOUR_MS
     await session.port.append([Heard("x.Y", "k", now, "{}", "1"), Heard("x.Z", "k", now, "{}", "2")])
     await session.port.append([Heard("x.Y", "k", before, "{}", "3", late=True)])
@@ -337,11 +342,26 @@ async def test_what_is_heard_is_counted_in_its_hour_and_recovered_messages_prove
     assert rhythm.counts["message"][before - before % HOUR_MS] == 11
     assert rhythm.last_ms == {"message": now, "other": now}
 
-    await one.clock.run_for(90)
+    await rig.clock.run_for(90)
     await session.port.append([Heard("x.Y", "k", now, "{}", "4", late=True)])
     assert (await session.port.rhythm()).last_ms["message"] == now
     await session.port.append([Heard("x.Y", "k", now, "{}", "5")])
     assert (await session.port.rhythm()).last_ms["message"] == now + 90_000
+
+
+async def test_a_try_is_a_row_and_a_fact_before_it_is_made_and_limits_the_next(rig: Rig):
+    await prepare(rig)
+    session = await rig.live()
+    claimed = await session.port.claim(TOUCH, Truth.DEAF, LADDER)
+    assert isinstance(claimed.answer, Granted)
+    assert (await rig.types())[-1] == "recovery.tried"
+    await session.port.settle(claimed, "failed", "Nobody answers.")
+    await session.port.settle(claimed, "proved", "told again")
+
+    told = (await rig.facts())[-1]
+    assert (told.type, data(told)["said"]) == ("recovery.failed", "Nobody answers.")
+    again = await session.port.claim(RESTART, Truth.DEAF, LADDER)
+    assert again.answer == Held(rig.clock.now() + timedelta(minutes=1))
 
 
 @pytest.mark.parametrize("kind", [Truth.DEAF, Truth.BROWSER_LOST])
