@@ -81,6 +81,11 @@ class Kind:
     routine: timedelta | None = None
     server: Callable[[Any], str] | None = None
 
+    @property
+    def hearing(self) -> list[str]:
+        """The planes that must all be proven for hearing to be proven."""
+        return [plane.name for plane in self.planes if plane.essential and plane.hearing]
+
 
 @dataclass
 class _Seen:
@@ -159,7 +164,7 @@ class Keeper:
 
     async def _own_downtime(self) -> None:
         """While nobody kept the connection, nothing was heard: that is a gap like any other."""
-        essential = [plane.name for plane in self._kind.planes if plane.essential]
+        essential = self._kind.hearing
 
         def work(tx: Connection) -> int | None:
             query = select(connection_states.c.heard_ms)
@@ -287,8 +292,7 @@ class Keeper:
 
     def _gap_of(self, hearing: Hearing) -> Fact:
         # Pings may go on while events are lost, so the gap starts where everything was last proven.
-        essential = [plane.name for plane in self._kind.planes if plane.essential]
-        proofs = [self._planes[name].seen_ms for name in essential if name in self._planes]
+        proofs = [self._planes[name].seen_ms for name in self._kind.hearing if name in self._planes]
         started = min([to_ms(hearing.since), *[proof for proof in proofs if proof is not None]])
         return self.gap(started, hearing.cause, "loss")
 
@@ -299,7 +303,7 @@ class Keeper:
             "from_ms": started,
             "cause": cause,
             "origin": origin,
-            "planes": [plane.name for plane in self._kind.planes if plane.essential],
+            "planes": self._kind.hearing,
         }
         return Fact("gap.opened", self.configured.id, started, data, dedupe=f"gap:{started}")
 

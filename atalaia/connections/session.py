@@ -31,6 +31,7 @@ class Plane:
     title: message id (English) for the screen. essential: the session is live only while this is proven.
     fresh_s: after so many seconds without proof the plane counts as unknown again.
     by_events: an event that the upstream sent by itself proves it, too.
+    hearing: a gap begins where all essential planes of hearing were last proven; a login proves none.
     anew: each session must prove it once before it counts as live, e.g. hearing and speaking: until then
         it is `unproven`, whatever the session says.
     """
@@ -41,6 +42,7 @@ class Plane:
     fresh_s: float = 120.0
     by_events: bool = False
     anew: bool = False
+    hearing: bool = True
 
 
 class SessionPort(Protocol):

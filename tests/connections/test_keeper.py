@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from atalaia.clock import to_ms
 from atalaia.connections import keeper as module
+from atalaia.connections.session import Plane
 from atalaia.connections.state import Live, Suspect
 from atalaia.errors import Fenced, Refused, StoreUnavailable, Unavailable
 from atalaia.events.model import Heard
@@ -93,6 +95,22 @@ async def test_silence_is_a_loss_and_the_gap_begins_where_everything_was_proven(
     assert gap["cause"] == "Nothing was heard or proven for too long."
     assert gap["planes"] == ["socket", "canary"]
     await until(lambda: session.closed)
+
+
+async def test_a_login_long_ago_makes_no_gap_longer(one: Rig):
+    one.kind = replace(one.kind, planes=(Plane("login", "Login", hearing=False), Plane("socket", "Socket")))
+    await one.start()
+    session = await one.upstream.opened(1)
+    await session.proves("login", "socket")
+    await session.port.live()
+    await one.state("live")
+    await one.clock.run_for(20)
+    await session.proves("socket")
+    session.falls(Unavailable("gone"))
+    await one.state("waiting")
+
+    [gap] = of(await one.facts(), "gap.opened")
+    assert (gap["from_ms"], gap["planes"]) == (START + 20_000, ["socket"])
 
 
 async def test_a_gap_begins_at_the_last_event_that_came_where_events_prove_hearing(one: Rig):

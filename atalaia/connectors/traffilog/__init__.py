@@ -25,7 +25,7 @@ from atalaia.jobs.schedule import Schedule
 from atalaia.reactions.interpreter import Interpretation, Interpreter, Memory
 
 PLANES = (
-    Plane("login", "Login", fresh_s=3600),
+    Plane("login", "Login", fresh_s=3600, hearing=False),
     Plane("socket", "Socket", fresh_s=90),
     Plane("answers", "Answers to our own requests", fresh_s=90),
     Plane("pushes", "Messages of the watched units", essential=False, fresh_s=300),
