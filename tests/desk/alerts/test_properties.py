@@ -43,7 +43,8 @@ class Careless:
         return Sent(True)
 
 
-async def play(steps: list[tuple[str, Any]], folder: Path) -> None:
+async def play(steps: list[tuple[str, Any]], folder: Path) -> list[str]:
+    """Answer what was not told as it should be."""
     clock, way = HeldClock(), Careless()
     store = await open_store("", folder)
     desk = await Desk(store, clock, {"apprise": way}).start()
@@ -67,7 +68,7 @@ async def play(steps: list[tuple[str, Any]], folder: Path) -> None:
             await desk.resolved(cause)
         await pass_s(desk, way, 4_000)
         await pass_s(desk, way, 4_000)
-        await check(desk, way)
+        return await wrong(desk, way)
     finally:
         desk.notifier.lost("")
         await store.close()
@@ -92,26 +93,29 @@ async def pass_s(desk: Desk, way: Careless, seconds: float) -> None:
         await desk.fold()
 
 
-async def check(desk: Desk, way: Careless) -> None:
+async def wrong(desk: Desk, way: Careless) -> list[str]:
+    found: list[str] = []
     notices = await desk.notices()
-    assert {one.state for one in notices} <= {"sent"}
-    for kind in ("raised", "resolved"):
-        told = Counter(one.incident for one in notices if one.kind == kind)
-        assert set(told.values()) <= {1}
-    raised = {one.incident for one in notices if one.kind == "raised"}
-    assert raised == {one.incident for one in notices if one.kind == "resolved"}
+    found += [f"{one.kind} is {one.state}" for one in notices if one.state != "sent"]
+    told = {
+        kind: Counter(one.incident for one in notices if one.kind == kind) for kind in ("raised", "resolved")
+    }
+    found += [f"{kind} {n} times" for kind, counted in told.items() for n in counted.values() if n != 1]
+    if told["raised"].keys() != told["resolved"].keys():
+        found.append("one was told and not its end, or the end of one that was not told")
     for alert in await desk.alerts():
-        if (
-            alert.resolved_ms is not None
-            and alert.resolved_ms - alert.opened_ms >= 60_000
-            and alert.turns == 1
-        ):
-            assert alert.id in raised, "it stood for a minute and nobody was told"
+        stood = (alert.resolved_ms or 0) - alert.opened_ms
+        # The one channel cannot tell of itself.
+        if alert.kind != "channel" and stood >= 60_000 and alert.id not in told["raised"]:
+            found.append(f"{alert.title} stood for {stood} ms and nobody was told")
     # Each notice was taken; a second time only where a worker died while it sent, and then it says so.
-    assert {message.id for message in way.taken} == {one.id for one in notices}
+    if {message.id for message in way.taken} != {one.id for one in notices}:
+        found.append("what was taken is not what was written down")
     for identity, times in Counter(message.id for message in way.taken).items():
         again = [one.body for one in way.taken if one.id == identity and "may come twice" in one.body]
-        assert len(again) >= times - 1
+        if len(again) < times - 1:
+            found.append(f"{identity} came {times} times and did not say so")
+    return found
 
 
 @pytest.mark.slow
@@ -124,4 +128,4 @@ async def check(desk: Desk, way: Careless) -> None:
 )
 def test_each_alert_is_told_once_and_its_end_once(steps: list[tuple[str, Any]]):
     with TemporaryDirectory() as folder:
-        asyncio.run(play(steps, Path(folder)))
+        assert asyncio.run(play(steps, Path(folder))) == []
