@@ -104,7 +104,7 @@ SIGNS: dict[str, Sign] = {
     "notice_held": Sign("idle", "clock-pause", N_("Held back")),
     "notice_pending": Sign("info", "hourglass", N_("Waits to be sent")),
     "notice_sending": Sign("info", "send", N_("Being sent")),
-    "notice_sent": Sign("good", "checks", N_("Sent")),
+    "notice_sent": Sign("good", "checks", N_("Was sent")),
     "notice_failed": Sign("bad", "x", N_("Given up")),
     "notice_summed": Sign("idle", "checks", N_("Told in a summary")),
     "notice_dropped": Sign("idle", "ban", N_("Dropped")),

@@ -15,10 +15,10 @@ async def test_an_alert_is_taken_and_given_back(visitor: Visitor):
     await expect(box).to_contain_text("Ele não avisa mais ninguém até acabar.")
     await box.get_by_label("Observação").fill("vou ao rack")
     await box.get_by_role("button", name="Assumir").click()
-    await expect(page.locator("#alert")).to_contain_text("vou ao rack")
+    await expect(page.locator("#alert .truth")).to_contain_text("vou ao rack")
     await page.get_by_role("button", name="Devolver").click()
     await page.locator("dialog[open]").get_by_role("button", name="Devolver").click()
-    await expect(page.locator("#alert")).not_to_contain_text("vou ao rack")
+    await expect(page.locator("#alert .truth")).not_to_contain_text("vou ao rack")
 
 
 async def test_an_alert_is_silenced_with_a_reason_and_the_silence_is_ended(visitor: Visitor):

@@ -20,6 +20,7 @@ from atalaia.desk.vehicles.fold import Vehicles
 from atalaia.events.gaps import Gaps
 from atalaia.events.model import Event
 from atalaia.store import chat_tables, vehicle_tables
+from atalaia.store.alert_tables import incident_members, incidents
 from atalaia.store.tables import alerts, calls, endpoints, gaps, metadata
 
 FOLDS = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles(), Chats())
@@ -28,7 +29,7 @@ TABLES = (
     vehicle_tables.vehicle_value_history, vehicle_tables.vehicle_modules, vehicle_tables.vehicle_snapshots,
     vehicle_tables.processes, chat_tables.chat_aliases, chat_tables.chat_contacts, chat_tables.chat_merges,
     chat_tables.chat_threads, chat_tables.chat_messages, chat_tables.chat_reactions, chat_tables.chat_reads,
-    chat_tables.chat_notes,
+    chat_tables.chat_notes, incidents, incident_members,
 )  # fmt: skip
 
 _numbers = st.integers(0, 2).map(str)

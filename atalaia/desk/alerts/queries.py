@@ -22,6 +22,7 @@ from atalaia.store.tables import alerts, events
 
 STATES = ("open", "silenced", "resolved", "all")
 _HISTORY_MOST = 200
+_HISTORY_MEMBERS = 10
 _HISTORY = (
     "alert.raised", "alert.resolved", "alert.silenced", "alert.unsilenced", "alert.acknowledged",
     "alert.unacknowledged",
@@ -243,8 +244,11 @@ def members_of(tx: Connection, incident: str, *, limit: int = 500) -> list[Membe
 
 
 def history_of(tx: Connection, alert: Incident, members: list[Member]) -> list[Event]:
-    """Answer the facts about an alert and its members since it began, the latest first, 200 at most."""
-    keys = [alert.id, *(one.cause for one in members[:50])]
+    """Answer the facts about an alert and its first few members since it began, the latest first.
+
+    Hundreds of members come and go alike: the page lists each of them with its own times.
+    """
+    keys = [alert.id, *(one.cause for one in members[:_HISTORY_MEMBERS])]
     query = select(events).where(events.c.key.in_(keys), events.c.type.in_(_HISTORY))
     query = query.where(events.c.recorded_ms >= alert.opened_ms).order_by(events.c.seq.desc())
     return [to_event(row) for row in tx.execute(query.limit(_HISTORY_MOST))]
