@@ -18,6 +18,7 @@ from atalaia.desk.alerts.wording import Tongues, plain
 from atalaia.desk.words import N_
 from atalaia.errors import ConfigError, Fenced, StoreUnavailable
 from atalaia.secretbox import SecretBox
+from atalaia.store.bell import FACTS
 from atalaia.store.leases import Lease, check
 from atalaia.store.store import Store
 
@@ -25,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 PREFIX = "alerts:"
 LEASE = "alerts:all"
-EVERY_S = 5.0
+EVERY_S = 5.0  # what is due by the clock alone is found so late at most
+PAUSE_S = 1.0
 # Each sends in a process of its own; more at once would be felt by the rest of the hub.
 _AT_ONCE = 2
 
@@ -55,8 +57,9 @@ class Notifier:
 
     async def run(self, epoch: int) -> None:
         """Work until cancelled, under the lease's epoch."""
-        begun = False
+        begun, bell = False, self._store.bell
         while True:
+            rung = bell.count(FACTS)
             try:
                 if not begun:
                     await self.begin(epoch)
@@ -69,7 +72,8 @@ class Notifier:
             except Exception:
                 # A defect outside of any single notice: stay loud, do not spin, lose nothing.
                 log.exception("alerts.failed")
-            await self._house.ambient.clock.sleep(EVERY_S)
+            await self._house.ambient.clock.sleep(PAUSE_S)  # a storm of facts is one look
+            await bell.wait(FACTS, rung, at_most_s=EVERY_S)
 
     async def begin(self, epoch: int) -> None:
         """Take over what a worker before us had in its hands when it ended."""
