@@ -28,6 +28,7 @@ class Parts:
     """The parts behind the routes; `app.state.parts` holds them, `parts_of(request)` answers them.
 
     gate: answers the sequence up to which tables follow the log, so that a live page never fetches too early.
+    outbox: asks channels to send, see `desk/chats/outbox.py`; None where no channel can.
     test_target: tries a subscription's target, see `deliveries`; None where nothing is delivered.
     """
 
@@ -45,6 +46,7 @@ class Parts:
     supervisor: Any = None
     dispatcher: Any = None
     targets: Any = None
+    outbox: Any = None
     gate: Callable[[Connection], int] | None = None
     people: People = field(init=False)
     sessions: Sessions = field(init=False)

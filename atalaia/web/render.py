@@ -34,7 +34,7 @@ THEMES, DENSITIES = ("auto", "light", "dark"), ("dense", "comfortable")
 CSRF_FIELD, CSRF_HEADER = "csrf", "X-CSRF-Token"
 YEAR_S = 31_536_000
 FILTER_LENGTH_MAX = 1000
-OWN_STYLES = ("tokens", "frame", "parts", "lists", "pages", "work")
+OWN_STYLES = ("tokens", "frame", "parts", "lists", "pages", "work", "chats")
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,12 @@ SIGNS: dict[str, Sign] = {
     "on_call": Sign("good", "phone-call", N_("On call")),
     "closed": Sign("idle", "phone-check", N_("Closed")),
     "unanswered": Sign("bad", "phone-x", N_("Unanswered")),
+    # conversations
+    "chat_new": Sign("ask", "inbox", N_("New conversation")),
+    "chat_open": Sign("good", "message-circle", N_("Open conversation")),
+    "chat_pending": Sign("info", "clock-pause", N_("Waits")),
+    "chat_closed": Sign("idle", "check", N_("Closed conversation")),
+    "chat_ignored": Sign("idle", "bell-off", N_("Ignored")),
     # endpoints and workers
     "online": Sign("good", "circle-check", N_("Online")),
     "offline": Sign("idle", "wifi-off", N_("Offline")),

@@ -1,4 +1,5 @@
-// Keys: j/k rows, Enter open, Esc back, g + letter go, / search, ? help. Never while one is typing.
+// Keys: j/k rows, Enter open, Esc back, g + letter go, / search, ? help, and the page's own: what has
+// data-key="e" is clicked, or focused when it is a field. Never while one is typing.
 
 const GO_WAIT_MS = 1200;
 let goUntil = 0;
@@ -53,9 +54,13 @@ function onKey(event) {
     "/": () => document.getElementById("search")?.focus(),
     "?": () => document.getElementById("keys-help")?.showModal(),
   }[event.key];
-  if (!does) return;
+  const own = does ? null : [...document.querySelectorAll("main [data-key]")]
+    .find((one) => one.dataset.key === event.key && visible(one));
+  if (!does && !own) return;
   event.preventDefault();
-  does();
+  if (does) does();
+  else if (typing(own)) own.focus();
+  else own.click();
 }
 
 export function start() {

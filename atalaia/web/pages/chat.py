@@ -1,0 +1,336 @@
+"""One conversation: its messages, the contact behind it, the team's notes, and what a person may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Form, Request, Response
+from sqlalchemy import Connection
+
+from atalaia.connections.queries import names as connection_names
+from atalaia.desk.chats import contacts, notes, outbox, queries
+from atalaia.desk.chats.actions import Acts, Done, NoSuchChat, NotFitting
+from atalaia.desk.chats.contacts import Contact
+from atalaia.desk.chats.notes import Note, Reply
+from atalaia.desk.chats.outbox import Outbox
+from atalaia.desk.chats.outbox import Request as Asked
+from atalaia.desk.chats.queries import Message, Thread, ThreadFilter
+from atalaia.desk.chats.reading import thread_id
+from atalaia.desk.people.model import Person
+from atalaia.desk.people.rows import list_people
+from atalaia.web import i18n, render
+from atalaia.web.access import Who, require, who_of
+from atalaia.web.api.chats import acts_of
+from atalaia.web.i18n import N_
+from atalaia.web.pages import chats as listed
+from atalaia.web.pages.common import PageCursor, Part, Words, done, look, position, screens, show
+from atalaia.web.parts import Parts, parts_of
+from atalaia.web.problems import not_found
+from atalaia.web.wire import Identity, to_cursor
+
+routes = screens("chats:read")
+Writer = Annotated[Who, Depends(require("chats:write"))]
+Line = Annotated[str, Form(max_length=200)]
+# What says that two identities are one person. Source: contract WhatsApp, section 6, rule 2.
+EVIDENCE = {
+    "shown_number": N_("the page shows the number"),
+    "quoted_reply": N_("it answered what was written to the number"),
+    "same_message": N_("one message carries both"),
+    "asked": N_("the upstream's own table says so"),
+    "person": N_("a person said so"),
+}
+BESIDE = 30  # conversations in the list beside
+MESSAGES = 60
+
+
+@dataclass
+class Shown:
+    """What the page shows. older: where the messages before these begin; latest: these are the last ones.
+
+    topics: what the page follows: each id under which facts speak of this conversation.
+    """
+
+    one: Thread
+    messages: list[Message]
+    older: str
+    latest: bool
+    contact: Contact
+    notes: list[Note]
+    beside: list[Thread]
+    draft: str
+    replies: list[Reply]
+    waiting: list[Asked]
+    can_send: bool
+    people: list[Person]
+    topics: str
+    names: dict[str, str]
+    request_id: str
+
+    @property
+    def people_choices(self) -> list[tuple[str, str]]:
+        return [("", i18n.gettext("Nobody")), *((one.id, one.name) for one in self.people)]
+
+    def evidence(self, word: str) -> str:
+        """Answer what ties an identity to a number, in words."""
+        return i18n.gettext(EVIDENCE[word]) if word in EVIDENCE else word.replace("_", " ")
+
+
+@routes.get("/chats/{chat}")
+async def page(request: Request, chat: Identity, cursor: PageCursor = "", part: Part = "") -> Response:
+    """Answer the page of one conversation; of a merged one, the one in which it is shown now."""
+    view, parts, reader = render.view_of(request), parts_of(request), who_of(request).id
+    before = position(cursor, int, int)
+
+    def read(tx: Connection) -> Shown | None:
+        with i18n.drawing(view):
+            one = queries.get_thread(tx, chat, reader)
+            return read_shown(tx, parts, one, reader, before) if one else None
+
+    shown = await look(request, read)
+    if shown is None:
+        raise not_found("conversation")
+    return show(
+        request, "chats/chat.html", part, shown=shown, one=shown.one, me=reader,
+        h=listed.helpers(parts, shown.names), ticket_words=listed.type_word,
+    )  # fmt: skip
+
+
+def read_shown(
+    tx: Connection, parts: Parts, one: Thread, reader: str, before: tuple[int, int] | None
+) -> Shown:
+    """Read everything about one conversation."""
+    found = queries.list_messages(tx, one.id, before=before, limit=MESSAGES + 1)
+    more, messages = len(found) > MESSAGES, found[-MESSAGES:]
+    pairs = queries.chats_of(tx, one.id)
+    contact = contacts.get_contact(tx, one.contact)
+    assert contact is not None  # its chats are its identities
+    box: Outbox = parts.outbox or Outbox(parts.ambient)
+    ids = [thread_id(one.channel, name) for name in contacts.below(tx, one.contact)]
+    beside = queries.list_threads(tx, ThreadFilter(statuses=listed.ACTIVE), reader, limit=BESIDE)
+    return Shown(
+        one=one,
+        messages=messages,
+        older=to_cursor(messages[0].sent_ms, messages[0].seq) if more else "",
+        latest=before is None,
+        contact=contact,
+        notes=notes.list_notes(tx, pairs),
+        beside=beside,
+        draft=notes.get_draft(tx, reader, pairs),
+        replies=notes.list_replies(tx),
+        waiting=outbox.list_requests(tx, pairs),
+        can_send=box.can_send(tx, one.channel),
+        people=[person for person in list_people(tx) if person.disabled_ms is None],
+        topics=",".join(f"chat:{identity}" for identity in ids),
+        names=connection_names(tx),
+        request_id=parts.ambient.ids.new(),
+    )
+
+
+# Acts.
+
+STATUS_SAID = {
+    "open": N_("The conversation is open."),
+    "pending": N_("The conversation waits."),
+    "closed": N_("The conversation is closed."),
+    "ignored": N_("The conversation is ignored."),
+    "new": N_("The conversation is new again."),
+}
+
+
+@routes.post("/chats/{chat}/status")
+async def set_status(
+    request: Request, chat: Identity, who: Writer, status: Annotated[str, Form(max_length=10)]
+) -> Response:
+    """Open, park, close or ignore it."""
+    return await _act(
+        request, chat, who, STATUS_SAID.get(status, ""), lambda a, tx: a.status(tx, chat, status)
+    )
+
+
+@routes.post("/chats/{chat}/assign")
+async def assign(
+    request: Request, chat: Identity, who: Writer, person: Annotated[str, Form(max_length=36)] = ""
+) -> Response:
+    """Give it to somebody, or take it back."""
+    said = N_("The conversation has somebody who answers for it.") if person else N_("Nobody has it now.")
+    return await _act(request, chat, who, said, lambda a, tx: a.assign(tx, chat, person))
+
+
+@routes.post("/chats/{chat}/labels")
+async def set_labels(
+    request: Request, chat: Identity, who: Writer, add: Line = "", remove: Line = ""
+) -> Response:
+    """Add labels, parted by commas, or take one away."""
+    added = [one for one in (word.strip() for word in add.split(",")) if one]
+    removed = [remove] if remove else []
+    said = N_("The labels are changed.")
+    return await _act(request, chat, who, said, lambda a, tx: a.label(tx, chat, add=added, remove=removed))
+
+
+@routes.post("/chats/{chat}/notes")
+async def add_note(
+    request: Request, chat: Identity, who: Writer, text: Annotated[str, Form(max_length=10_000)] = ""
+) -> Response:
+    """Leave a note for the team."""
+    return await _act(request, chat, who, N_("The note is kept."), lambda a, tx: a.note(tx, chat, text))
+
+
+@routes.post("/chats/{chat}/notes/{note}/remove")
+async def remove_note(request: Request, chat: Identity, note: Identity, who: Writer) -> Response:
+    """Take a note away."""
+    said = N_("The note is gone from here; it stays in the log.")
+    return await _act(request, chat, who, said, lambda a, tx: a.remove_note(tx, chat, note))
+
+
+@routes.post("/chats/{chat}/link")
+async def link(
+    request: Request, chat: Identity, who: Writer, company: Line = "", person: Line = ""
+) -> Response:
+    """Say which company and person it is."""
+    said = N_("The contact is linked, on every channel.")
+    return await _act(
+        request, chat, who, said, lambda a, tx: a.link(tx, chat, company=company, person=person)
+    )
+
+
+@routes.post("/chats/{chat}/read")
+async def read_chat(
+    request: Request, chat: Identity, from_message: Annotated[str, Form(max_length=36)] = ""
+) -> Response:
+    """Note that it was read, or is unread from a message on. Who may look may also have looked."""
+    who = who_of(request)
+    if not from_message:
+        parts = parts_of(request)
+        acts = acts_of(parts, who)
+        try:
+            await parts.store.write(lambda tx: acts.read(tx, chat, who.id))
+        except NoSuchChat:
+            raise not_found("conversation") from None
+        return Response(status_code=204)
+    said = N_("It is unread from there on.")
+    return await _act(
+        request, chat, who, said, lambda a, tx: a.read(tx, chat, who.id, before_message=from_message),
+        href="/chats",
+    )  # fmt: skip
+
+
+@routes.post("/chats/{chat}/ticket")
+async def ask_ticket(
+    request: Request, chat: Identity, who: Writer, message: Annotated[str, Form(max_length=36)]
+) -> Response:
+    """Ask for a ticket about a message."""
+    said = N_("A ticket is asked for; the message is its link.")
+    return await _act(request, chat, who, said, lambda a, tx: a.ask_ticket(tx, message))
+
+
+@routes.post("/chats/{chat}/part")
+async def part_alias(
+    request: Request, chat: Identity, who: Writer, channel: Line, alias: Line
+) -> Response:  # fmt: skip
+    """Make one identity a contact of its own."""
+    said = N_("That identity is a contact of its own now.")
+
+    def work(acts: Acts, tx: Connection) -> Done:
+        one = queries.get_thread(tx, chat)
+        if one is None:
+            raise NoSuchChat("There is no such conversation.")
+        return acts.part(tx, one.contact, channel, alias)
+
+    return await _act(request, chat, who, said, work)
+
+
+@routes.post("/chats/{chat}/merge")
+async def merge(
+    request: Request, chat: Identity, who: Writer, contact: Annotated[str, Form(max_length=36)]
+) -> Response:
+    """Say that another contact is this one."""
+    said = N_("They are one contact now; it can be undone here.")
+
+    def work(acts: Acts, tx: Connection) -> Done:
+        one = queries.get_thread(tx, chat)
+        if one is None:
+            raise NoSuchChat("There is no such conversation.")
+        return acts.merge(tx, one.contact, contact)
+
+    return await _act(request, chat, who, said, work)
+
+
+@routes.post("/chats/{chat}/unmerge")
+async def unmerge(request: Request, chat: Identity, who: Writer, merge: Annotated[str, Form()]) -> Response:
+    """Undo a merge."""
+    said = N_("They are two contacts again.")
+    return await _act(request, chat, who, said, lambda a, tx: a.unmerge(tx, merge[:36]))
+
+
+@routes.post("/chats/{chat}/draft", status_code=204)
+async def keep_draft(
+    request: Request, chat: Identity, who: Writer, text: Annotated[str, Form(max_length=60_000)] = ""
+) -> Response:
+    """Keep what is being written, as it is being written."""
+    parts = parts_of(request)
+
+    def work(tx: Connection) -> bool:
+        one = queries.get_thread(tx, chat)
+        if one is not None:
+            notes.keep_draft(tx, parts.ambient, who.id, queries.chats_of(tx, one.id), text)
+        return one is not None
+
+    if not await parts.store.write(work):
+        raise not_found("conversation")
+    return Response(status_code=204)
+
+
+@routes.post("/chats/{chat}/send")
+async def send(
+    request: Request, chat: Identity, who: Writer, request_id: Annotated[str, Form(max_length=36)],
+    text: Annotated[str, Form(max_length=60_000)] = "",
+) -> Response:  # fmt: skip
+    """Ask the channel to send a text; the same form sent twice asks once."""
+    parts = parts_of(request)
+    box: Outbox = parts.outbox or Outbox(parts.ambient)
+
+    def work(_: Acts, tx: Connection) -> Done:
+        box.ask(tx, chat, "text", {"text": text.strip()}, by=who.name, identity=request_id)
+        notes.keep_draft(tx, parts.ambient, who.id, queries.chats_of(tx, chat), "")
+        return Done(chat, 0)
+
+    return await _act(request, chat, who, N_("It is on its way."), work)
+
+
+async def _act(
+    request: Request,
+    chat: str,
+    who: Who,
+    said: str,
+    work: Callable[[Acts, Connection], Any],
+    *,
+    href: str = "",
+) -> Response:
+    """Do one act, and say on the page what was done, or why it was not possible."""
+    parts, words = parts_of(request), Words(request)
+    acts = acts_of(parts, who)
+    back = href or f"/chats/{chat}"
+    try:
+        await parts.store.write(lambda tx: work(acts, tx))
+    except NoSuchChat:
+        raise not_found("conversation") from None
+    except NotFitting as error:
+        return done(request, back, words(NOT_FITTING.get(str(error), str(error))), "bad")
+    return done(request, back, words(said) if said else "")
+
+
+# Sentences of the acts that people may see here; each is its own key, so that they are translated.
+NOT_FITTING = {
+    one: one
+    for one in (
+        N_("Write something."),
+        N_("There is no such person, or the person may not sign in."),
+        N_("A group is nobody's other identity."),
+        N_("They are one contact already."),
+        N_("It is undone already."),
+        N_("It is the contact's only identity."),
+        N_("This channel cannot send."),
+    )
+}

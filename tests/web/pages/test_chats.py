@@ -1,0 +1,200 @@
+"""The inbox: what is to be done, what was said and how it was heard, and what people do with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from atalaia.ambient import Ambient
+from atalaia.connectors.connector import Connector
+from atalaia.desk.chats import notes, outbox, queries
+from atalaia.desk.chats.outbox import Outbox, Request
+from atalaia.desk.people.rows import list_people
+from tests.connectors.wppconnect.ground import NOON_S, message
+from tests.web.chatting import OTHER, Talk, talk
+from tests.web.pages.test_screens import text
+from tests.web.site import Browser, Site, running
+
+
+class Nothing(BaseModel):
+    """A gateway of tests needs no settings."""
+
+
+GATEWAY = Connector("gateway", "Gateway", Nothing, None, world="chats")
+
+
+@pytest.fixture
+async def site(tmp_path: Path, ambient: Ambient) -> AsyncIterator[Site]:
+    async with running(tmp_path, ambient, more=[GATEWAY]) as site:
+        yield site
+
+
+async def talking(site: Site) -> Talk:
+    return await talk(site, await site.connection("gateway"))
+
+
+async def act(browser: Browser, talk: Talk, path: str, **data: str) -> str:
+    """Do something, fold, and answer the page that follows."""
+    answer = await browser.post(path, data)
+    assert answer.status == 200, await answer.text()
+    await talk.fold()
+    return await text(browser, str(answer.url.path))
+
+
+async def test_an_empty_inbox_says_what_will_fill_it(site: Site):
+    browser = await site.browser()
+    assert "Nenhum canal ainda" in await text(browser, "/chats")
+    await site.connection("gateway")
+    assert "Nenhuma mensagem ainda" in await text(browser, "/chats")
+
+
+async def test_the_inbox_shows_who_wrote_what_and_what_is_unread(site: Site):
+    await talking(site)
+    page = await text(await site.browser(), "/chats")
+    for said in (
+        "João",
+        "obrigado!",
+        "Ainda não legível",
+        "+55 21 98888-7777",
+        "bom dia grupo",
+        "Nova conversa",
+    ):
+        assert said in page, said
+    assert re.search(r'data-glow="unread-[^"]+">2<', page)
+
+
+async def test_a_conversation_shows_ticks_quotes_and_what_became_of_each_message(site: Site):
+    one = await talking(site)
+    await one.hear(
+        message("A1", text="Olá, a bomba não liga", latestEditSenderTimestampMs=(NOON_S + 60) * 1000),
+        message("A2", kind="revoked", text=""),
+    )
+    await one.hear(message("A0", text="alguém aí?", t=NOON_S - 60), late=True)
+    page = await text(await site.browser(), f"/chats/{(await one.thread('obrigado')).id}")
+    for said in (
+        "Já vamos aí", '<span class="visually-hidden">Lida</span>', "O que dizia antes", "a máquina não liga",
+        "Apagada por quem escreveu", "recuperada", "alguém aí?", "551155500101@c.us",
+    ):  # fmt: skip
+        assert said in page, said
+    assert "composer" not in page  # no channel can send
+    sealed = await text(await site.browser(email="rui@example.com"), f"/chats/{(await one.threads())[0].id}")
+    assert "ainda não pode ser lida" in sealed
+
+
+async def test_what_people_do_is_done_and_said(site: Site):
+    one = await talking(site)
+    browser, path = await site.browser(), f"/chats/{(await one.thread('obrigado')).id}"
+
+    assert "Abrir de novo" in await act(browser, one, f"{path}/status", status="closed")
+    assert "vip" in await act(browser, one, f"{path}/labels", add="vip, garantia")
+    assert "garantia" not in await act(browser, one, f"{path}/labels", remove="garantia")
+    assert "ligou ontem" in await act(browser, one, f"{path}/notes", text="ligou ontem")
+    assert "Edifício Aurora" in await act(browser, one, f"{path}/link", company="Edifício Aurora")
+    [me] = await site.parts.store.read(list_people)
+    await act(browser, one, f"{path}/assign", person=me.id)
+    assert (await one.thread("obrigado")).assigned_name == "Ana"
+    assert "Escreva algo." in await (await browser.post(f"{path}/notes", {"text": "  "})).text()
+    message_id = (await one.thread("obrigado")).last_message
+    asked = await browser.post(f"{path}/ticket", {"message": message_id})
+    assert "Um chamado foi pedido" in await asked.text()
+
+
+async def test_looking_is_reading_also_for_who_may_not_act(site: Site):
+    one = await talking(site)
+    thread = await one.thread("obrigado")
+    browser = await site.browser("viewer")
+    page = await text(browser, f"/chats/{thread.id}")
+    assert 'data-unread="1"' in page
+    assert "data-key" not in page
+    answer = await browser.post(f"/chats/{thread.id}/read")
+    assert answer.status == 204
+    await one.fold()
+    assert 'data-unread="0"' in await text(browser, f"/chats/{thread.id}")
+    assert (await browser.post(f"/chats/{thread.id}/status", {"status": "closed"})).status == 403
+
+
+async def test_a_merge_is_shown_with_its_evidence_and_undone(site: Site):
+    one = await talking(site)
+    stays = await one.thread("obrigado")
+    goes = next(row for row in await one.threads() if row.phone == "5521988887777")
+    browser, path = await site.browser(), f"/chats/{stays.id}"
+
+    merged = await act(browser, one, f"{path}/merge", contact=goes.contact)
+    assert "Unido por Ana" in merged
+    assert "máquinas paradas" in merged
+    merge = re.search(r'name="merge" value="([^"]+)"', merged)
+    assert merge is not None
+    assert "desfeito por Ana" in await act(browser, one, f"{path}/unmerge", merge=merge[1])
+    assert len(await one.threads()) == 3
+
+
+async def test_was_it_heard_says_yes_or_how_sure_the_no_is(site: Site):
+    await talking(site)
+    browser = await site.browser()
+    since = "range=custom&from=2026-01-09T00:00&to=2026-01-10T00:00"
+    assert "Qual mensagem?" in await text(browser, "/chats/lookup")
+    yes = await text(browser, f"/chats/lookup?q=maquina&{since}")
+    assert "Sim, foi ouvida." in yes
+    assert "a máquina não liga" in yes
+    sealed = await text(browser, f"/chats/lookup?q=pedido&phone=21988887777&{since}")
+    assert "ainda não pode ser lido" in sealed
+    assert "nenhuma lacuna é conhecida" in await text(
+        browser, f"/chats/lookup?q=pedido&phone=551155500101&{since}"
+    )
+
+
+async def test_messages_are_counted_by_day_and_type(site: Site, clock: Any):
+    one = await talking(site)
+    now_s = int(clock.now().timestamp())
+    await one.hear(message("N1", chat=OTHER, kind="image", body="", caption="foto", t=now_s))
+    page = await text(await site.browser(), "/chats/counts")
+    assert "1 recebidas" in page
+    assert "Foto" in page
+
+
+async def test_replies_are_kept_and_taken_away(site: Site):
+    browser = await site.browser()
+    answer = await browser.post("/chats/replies", {"shortcut": "/bom", "text": "Bom dia."})
+    page = await answer.text()
+    assert "/bom" in page
+    assert (
+        "Outra resposta tem esse atalho."
+        in await (await browser.post("/chats/replies", {"shortcut": "bom", "text": "Olá."})).text()
+    )
+    [reply] = await site.parts.store.read(notes.list_replies)
+    await browser.post(f"/chats/replies/{reply.id}/delete")
+    assert await site.parts.store.read(notes.list_replies) == []
+
+
+class Line:
+    """A channel that can send."""
+
+    def can_send(self, tx: Connection, channel: str) -> bool:
+        return True
+
+    def submit(self, tx: Connection, request: Request) -> str:
+        return "job"
+
+
+async def test_a_composer_is_there_once_a_channel_can_send_and_asks_once(site: Site):
+    one = await talking(site)
+    site.parts.outbox = Outbox(site.parts.ambient, Line())
+    browser, thread = await site.browser(), await one.thread("obrigado")
+    path = f"/chats/{thread.id}"
+    assert (await browser.post(f"{path}/draft", {"text": "já estamos a"})).status == 204
+    page = await text(browser, path)
+    assert "já estamos a</textarea>" in page
+    request_id = re.search(r'name="request_id" value="([^"]+)"', page)
+    assert request_id is not None
+    for _ in range(2):
+        shown = await act(browser, one, f"{path}/send", text="já estamos a caminho", request_id=request_id[1])
+    assert "já estamos a caminho · a caminho" in shown
+    assert "já estamos a</textarea>" not in shown
+    chats = await site.parts.store.read(lambda tx: queries.chats_of(tx, thread.id))
+    assert len(await site.parts.store.read(lambda tx: outbox.list_requests(tx, chats))) == 1
