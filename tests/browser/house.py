@@ -15,7 +15,6 @@ from random import Random
 from typing import Any, TypeVar
 
 import structlog
-from fastapi import FastAPI
 from sqlalchemy import Connection, insert, select, update
 
 from atalaia.cli.demo.history import history
@@ -36,6 +35,7 @@ from atalaia.web.host import listen, serving
 from simulators.asterisk import AsteriskSimulator, World, demo_world, write_etc
 from tests.browser import alarms
 from tests.browser.fleet import FLEET, furnish
+from tests.browser.talk import GATEWAY, Talk, can_send, chatter
 
 T = TypeVar("T")
 USER, PASSWORD = "monitor", "test-only-ari"
@@ -48,7 +48,7 @@ class House:
     """What a test asks: addresses, ids of things to look at, and the simulator to make trouble with.
 
     cookie: the session of an administrator. ids: connection, lost, refused, intake, good, bad, down, call,
-    closed, event, delivery; fleet, doubt, asking, following, failed, read (jobs).
+    closed, event, delivery; fleet, doubt, asking, following, failed, read (jobs); chat, group, sealed.
     """
 
     url: str = ""
@@ -57,6 +57,7 @@ class House:
     hub: Hub | None = None
     simulator: AsteriskSimulator | None = None
     loop: asyncio.AbstractEventLoop | None = None
+    talk: Talk | None = None
 
     def do(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run something in the house's own loop."""
@@ -116,18 +117,22 @@ async def furnished(folder: Path, built: House, port: int = 0) -> AsyncIterator[
         settings = load_settings(
             data_dir=folder, port=port, allow_private_targets=("127.0.0.0/8",), requests_per_minute=100_000
         )
-        hub = built.hub = await stack.enter_async_context(running(settings, CONNECTORS | {"fleet": FLEET}))
+        hub = built.hub = await stack.enter_async_context(
+            running(settings, CONNECTORS | {"fleet": FLEET, "gateway": GATEWAY})
+        )
         write_etc(folder / "etc", world)
         await hub.store.write(lambda tx: _connect(tx, hub, folder, built))
         await hub.store.write(lambda tx: _yesterday(tx, hub, world, built.ids["connection"]))
         await hub.store.write(lambda tx: _subscribe(tx, hub, built, good.url, bad.url))
         await hub.store.write(lambda tx: _busy_hour(tx, hub, built.ids["connection"]))
-        built.url = await stack.enter_async_context(serving(hub, listen("127.0.0.1", port), _as_it_is))
+        built.url = await stack.enter_async_context(serving(hub, listen("127.0.0.1", port), can_send))
         built.cookie = await _sign_in(hub)
         built.simulator.run_demo(3.0, world)
         await _settled(hub, built)
         built.ids |= await furnish(stack, hub)
         built.ids |= await alarms.furnish(hub)
+        built.talk, chats = await chatter(hub)
+        built.ids |= chats
         await hub.store.write(lambda tx: _park(tx, hub))
         yield built
 
@@ -294,7 +299,3 @@ def _closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _as_it_is(_: FastAPI) -> None:
-    """Add nothing."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from atalaia.desk.chats import queries
 from atalaia.desk.chats.fold import Chats
 from atalaia.desk.chats.queries import Thread, ThreadFilter
+from atalaia.desk.chats.reading import thread_id
 from atalaia.events.log import append_facts, read_after
 from atalaia.events.model import Fact
 from tests.connectors.wppconnect.ground import GROUP, LID, NOON_S, Account, message, own_message
@@ -36,7 +37,11 @@ class Talk:
         await self.fold()
 
     def _of(self, fact: Fact) -> Fact:
-        return replace(fact, data={**fact.data, "channel": self.channel})
+        data = {**fact.data, "channel": self.channel}
+        if not fact.type.startswith("message."):
+            return replace(fact, data=data)
+        conversation = thread_id(self.channel, str(data["contact"]))
+        return replace(fact, key=conversation, data=data | {"conversation": conversation})
 
     async def fold(self) -> None:
         await self.site.parts.store.write(self._fold)

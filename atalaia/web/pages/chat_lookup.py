@@ -100,7 +100,7 @@ async def counts_page(request: Request, channel: Text = "", part: Part = "") -> 
 
 def day_columns(days: Sequence[int]) -> list[dict[str, Any]]:
     """Answer the columns of a table of days, in the language of the view being drawn."""
-    return [{"label": moment_text(day, "day"), "num": True} for day in days]
+    return [{"label": moment_text(day, "short").rpartition(" ")[0], "num": True} for day in days]
 
 
 def table_of(channel: str, counts: Sequence[Count], days: Sequence[str]) -> list[dict[str, Any]]:
