@@ -137,6 +137,7 @@ chat_messages = Table(
     Index("ix_chat_messages_chat", "channel", "chat", "sent_ms"),
     Index("ix_chat_messages_news", "channel", "chat", "news_seq"),
     Index("ix_chat_messages_sent", "sent_ms"),
+    Index("ix_chat_messages_channel", "channel", "sent_ms"),
     Index("ix_chat_messages_key", "channel", "key"),
     Index("ix_chat_messages_first", "first_seq", unique=True),
 )

@@ -20,6 +20,7 @@ from atalaia.desk.chats.reading import (
     new_message,
     number,
     text,
+    thread_id,
     told,
 )
 from atalaia.desk.chats.shelf import Shelf
@@ -93,7 +94,15 @@ class _Batch:
         self.shelf.preload(chat_messages, [(message_id(c, text(data.get("message"))),) for c, data in named])
         wids = [(channel, data.get("chat")) for channel, data in about]
         wids += [(channel, mapping(data.get("author")).get("wid")) for channel, data in about]
-        self.shelf.preload(chat_aliases, [(channel, text(wid, 120)) for channel, wid in wids if wid])
+        places = {(channel, text(wid, 120)) for channel, wid in wids if wid}
+        self.shelf.preload(chat_aliases, places)
+        aliases = [row for place in places if (row := self.shelf.get(chat_aliases, *place)) is not None]
+        people = {text(data.get("contact")) for _, data in about} | {row["contact"] for row in aliases}
+        people |= {text(mapping(data.get("author")).get("contact")) for _, data in about}
+        self.shelf.preload(chat_contacts, [(one,) for one in people if one])
+        threads = {thread_id(channel, text(data.get("contact"))) for channel, data in about}
+        threads |= {row["thread"] for row in aliases} | {event.key for event, _ in told}
+        self.shelf.preload(chat_threads, [(one,) for one in threads if one])
 
     # Messages.
 

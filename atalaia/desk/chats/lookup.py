@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select, tuple_
 
 from atalaia.desk.chats.phones import phones_like
 from atalaia.desk.chats.queries import Message, messages, read_messages
@@ -193,16 +193,16 @@ def _conditions(tx: Connection, wanted: MessageFilter) -> Iterator[ColumnElement
 def _channels(tx: Connection, wanted: MessageFilter) -> Iterator[ChannelHeard]:
     """Answer, per channel, the nearest messages before and after the time in question."""
     m = chat_messages.c
-    readable = m.kind.in_(TO_READ)
-    channels = [wanted.channel] if wanted.channel else list(tx.scalars(select(m.channel).distinct()))
-    for channel in sorted(channels):
-        own = and_(m.channel == channel, readable)
-        before = select(func.max(m.sent_ms)).where(own)
+    known = select(chat_aliases.c.channel).where(chat_aliases.c.last_ms.is_not(None)).distinct()
+    channels = [wanted.channel] if wanted.channel else sorted(tx.scalars(known))
+    for channel in channels:
+        # One step in the index each: a maximum over what fits would read all of it.
+        own = select(m.sent_ms).where(m.channel == channel, m.kind.in_(TO_READ)).limit(1)
+        before, after = own.order_by(m.sent_ms.desc()), None
         if wanted.from_ms is not None:
             before = before.where(m.sent_ms < wanted.from_ms)
-        after = None
         if wanted.to_ms is not None:
-            after = tx.scalar(select(func.min(m.sent_ms)).where(own, m.sent_ms >= wanted.to_ms))
+            after = tx.scalar(own.order_by(m.sent_ms).where(m.sent_ms >= wanted.to_ms))
         yield ChannelHeard(channel, tx.scalar(before), after)
 
 
@@ -212,7 +212,7 @@ def _gaps(tx: Connection, wanted: MessageFilter) -> Iterator[GapSeen]:
     if wanted.channel:
         query = query.where(g.connection == wanted.channel)
     else:
-        query = query.where(g.connection.in_(select(chat_messages.c.channel).distinct()))
+        query = query.where(g.connection.in_(select(chat_aliases.c.channel).distinct()))
     if wanted.from_ms is not None:
         query = query.where(or_(g.to_ms.is_(None), g.to_ms >= wanted.from_ms))
     if wanted.to_ms is not None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from atalaia.connections.queries import names as connection_names
 from atalaia.desk.chats import contacts, notes, outbox, queries
 from atalaia.desk.chats.actions import Acts, Done, NoSuchChat, NotFitting
-from atalaia.desk.chats.contacts import Contact
+from atalaia.desk.chats.contacts import Contact, ContactLine
 from atalaia.desk.chats.notes import Note, Reply
 from atalaia.desk.chats.outbox import Outbox
 from atalaia.desk.chats.outbox import Request as Asked
@@ -43,6 +43,7 @@ EVIDENCE = {
 }
 BESIDE = 30  # conversations in the list beside
 MESSAGES = 60
+OTHERS = 10  # contacts that are offered to be merged
 
 
 @dataclass
@@ -67,6 +68,7 @@ class Shown:
     topics: str
     names: dict[str, str]
     request_id: str
+    others: list[ContactLine]
 
     @property
     def people_choices(self) -> list[tuple[str, str]]:
@@ -78,29 +80,34 @@ class Shown:
 
 
 @routes.get("/chats/{chat}")
-async def page(request: Request, chat: Identity, cursor: PageCursor = "", part: Part = "") -> Response:
-    """Answer the page of one conversation; of a merged one, the one in which it is shown now."""
+async def page(
+    request: Request, chat: Identity, other: listed.Text = "", cursor: PageCursor = "", part: Part = ""
+) -> Response:
+    """Answer the page of one conversation; of a merged one, the one in which it is shown now.
+
+    other: words of the contact that may be the same one.
+    """
     view, parts, reader = render.view_of(request), parts_of(request), who_of(request).id
     before = position(cursor, int, int)
 
     def read(tx: Connection) -> Shown | None:
         with i18n.drawing(view):
             one = queries.get_thread(tx, chat, reader)
-            return read_shown(tx, parts, one, reader, before) if one else None
+            return read_shown(tx, parts, one, reader, before, other.strip()) if one else None
 
     shown = await look(request, read)
     if shown is None:
         raise not_found("conversation")
     return show(
         request, "chats/chat.html", part, shown=shown, one=shown.one, me=reader,
-        h=listed.helpers(parts, shown.names), ticket_words=listed.type_word,
+        h=listed.helpers(parts, shown.names), other=other,
     )  # fmt: skip
 
 
 def read_shown(
-    tx: Connection, parts: Parts, one: Thread, reader: str, before: tuple[int, int] | None
+    tx: Connection, parts: Parts, one: Thread, reader: str, before: tuple[int, int] | None, other: str
 ) -> Shown:
-    """Read everything about one conversation."""
+    """Read everything about one conversation. other: words of contacts to merge it with."""
     found = queries.list_messages(tx, one.id, before=before, limit=MESSAGES + 1)
     more, messages = len(found) > MESSAGES, found[-MESSAGES:]
     pairs = queries.chats_of(tx, one.id)
@@ -125,7 +132,14 @@ def read_shown(
         topics=",".join(f"chat:{identity}" for identity in ids),
         names=connection_names(tx),
         request_id=parts.ambient.ids.new(),
+        others=others_of(tx, one, other) if other else [],
     )
+
+
+def others_of(tx: Connection, one: Thread, words: str) -> list[ContactLine]:
+    """Answer the people who may be the same contact, by name or number."""
+    found = contacts.list_contacts(tx, words, limit=OTHERS + 1)
+    return [line for line in found if line.id != one.contact and not line.is_group][:OTHERS]
 
 
 # Acts.

@@ -125,6 +125,10 @@ async def test_a_merge_is_shown_with_its_evidence_and_undone(site: Site):
     goes = next(row for row in await one.threads() if row.phone == "5521988887777")
     browser, path = await site.browser(), f"/chats/{stays.id}"
 
+    offered = await text(browser, f"{path}?other=8888-7777")
+    assert f'name="contact" value="{goes.contact}"' in offered
+    assert "Ninguém corresponde." in await text(browser, f"{path}?other=zzz")
+
     merged = await act(browser, one, f"{path}/merge", contact=goes.contact)
     assert "Unido por Ana" in merged
     assert "máquinas paradas" in merged

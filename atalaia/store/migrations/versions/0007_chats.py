@@ -128,6 +128,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_chat_messages_key", ["channel", "key"], unique=False)
         batch_op.create_index("ix_chat_messages_news", ["channel", "chat", "news_seq"], unique=False)
         batch_op.create_index("ix_chat_messages_sent", ["sent_ms"], unique=False)
+        batch_op.create_index("ix_chat_messages_channel", ["channel", "sent_ms"], unique=False)
 
     op.create_table(
         "chat_notes",
