@@ -106,6 +106,9 @@ class Settings(BaseSettings):
         30, ge=1, description="Days for which settled deliveries and their attempts are kept."
     )
     keep_calls_days: int = Field(730, ge=1, description="Days for which calls are kept.")
+    keep_chats_days: int = Field(
+        730, ge=1, description="Days for which messages are kept, by their own time, with their reactions."
+    )
     keep_jobs_days: int = Field(
         365, ge=1, description="Days for which ended jobs are kept, with their steps and frames."
     )

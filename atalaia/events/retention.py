@@ -27,6 +27,7 @@ from atalaia.store.alert_tables import (
     incident_members,
     incidents,
 )
+from atalaia.store.chat_tables import chat_messages, chat_reactions
 from atalaia.store.job_tables import job_frames, job_steps, jobs
 from atalaia.store.old_client_tables import old_claims, old_probes, old_sessions, old_workers
 from atalaia.store.store import Store
@@ -74,6 +75,7 @@ class Rules:
     gaps_days: int = 365
     vehicles_days: int = 90
     jobs_days: int = 365
+    chats_days: int = 730
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
@@ -88,6 +90,7 @@ class Rules:
             gaps_days=settings.keep_gaps_days,
             vehicles_days=settings.keep_vehicles_days,
             jobs_days=settings.keep_jobs_days,
+            chats_days=settings.keep_chats_days,
         )
 
 
@@ -224,6 +227,7 @@ def _others(now: int, rules: Rules, kinds: _Kinds) -> list[tuple[str, Table, Col
         ("parked", parked, and_(parked.c.state == "settled", parked.c.settled_ms < ago(rules.heard_days))),
         ("gaps", gaps, gaps.c.closed_ms < ago(rules.gaps_days)),
         ("calls", calls, and_(calls.c.opened_ms < ago(rules.calls_days), calls.c.ended_ms.is_not(None))),
+        *_old_messages(ago(rules.chats_days)),
         ("values", vehicle_value_history, vehicle_value_history.c.minute_ms < past),
         ("snapshots", vehicle_snapshots, vehicle_snapshots.c.at_ms < past),
         ("processes", processes, processes.c.ended_ms < past),
@@ -253,6 +257,13 @@ def _old_incidents(before_ms: int) -> list[tuple[str, Table, ColumnElement[bool]
         ("silences", alert_silences, alert_silences.c.until_ms < before_ms),
         ("incidents", incidents, old),
     ]
+
+
+def _old_messages(before_ms: int) -> list[tuple[str, Table, ColumnElement[bool]]]:
+    """Answer messages that were sent before then; their conversations and contacts stay."""
+    old = chat_messages.c.sent_ms < before_ms
+    reactions = chat_reactions.c.message.in_(select(chat_messages.c.id).where(old))
+    return [("reactions", chat_reactions, reactions), ("messages", chat_messages, old)]
 
 
 def _old_jobs(before_ms: int) -> list[tuple[str, Table, ColumnElement[bool]]]:

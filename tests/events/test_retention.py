@@ -14,7 +14,8 @@ from atalaia.events.model import Fact, Heard
 from atalaia.events.policy import Policies
 from atalaia.events.retention import Rules, sweep
 from atalaia.settings import load_settings
-from atalaia.store import job_tables, old_client_tables, tables, vehicle_tables
+from atalaia.store import chat_tables, job_tables, old_client_tables, tables, vehicle_tables
+from atalaia.store.search import holds_words
 from atalaia.store.store import Store
 
 DAY = 86_400
@@ -258,6 +259,27 @@ async def test_a_vehicle_s_past_goes_and_what_is_known_of_it_now_stays(log: Even
     assert (swept.rows["values"], swept.rows["snapshots"], swept.rows["processes"]) == (1, 1, 1)
     left = [await count(log.store, one) for one in (vehicle_tables.processes, vehicle_tables.vehicle_values)]
     assert left == [2, 2]
+
+
+async def test_old_messages_go_with_their_reactions_and_are_found_no_more(log: EventLog, clock, ambient):
+    for number, ago in ((1, 400), (2, 300)):
+        sent = START - ago * DAY_MS
+        given = {"first_seq": number, "sent_ms": sent, "from_me": False, "recovered": False, "words": "porta"}
+        await add(log.store, chat_tables.chat_messages, id=f"m{number}", **given)
+        await add(log.store, chat_tables.chat_reactions, message=f"m{number}", by="me")
+    await clock.run_for(DAY)
+
+    await sweep(log.store, ambient, Rules(chats_days=365))
+
+    reactions = select(chat_tables.chat_reactions.c.message)
+    assert await log.store.read(lambda tx: list(tx.scalars(reactions))) == ["m2"]
+
+    def found(tx: Connection) -> list[str]:
+        words = holds_words(tx, "porta")
+        assert words is not None
+        return list(tx.scalars(select(chat_tables.chat_messages.c.id).where(words)))
+
+    assert await log.store.read(found) == ["m2"]
 
 
 async def test_many_rows_go_in_many_steps_and_others_write_in_between(
