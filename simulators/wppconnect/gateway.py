@@ -57,9 +57,10 @@ class Gateway:
         self.server = Wrapped(host)
         self.refused = 0  # webhooks of the server that were too large
         self._path = folder / "sessions.json" if folder is not None else None
-        self.channels: list[Json] = []
+        self.channels: dict[str, Json] = {}
         if self._path is not None and self._path.is_file():
-            self.channels = json.loads(self._path.read_text(encoding="utf-8"))
+            kept: list[Json] = json.loads(self._path.read_text(encoding="utf-8"))
+            self.channels = {str(one["session_id"]): one for one in kept}
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[self._proxy, self._errors])
@@ -140,18 +141,14 @@ class Gateway:
         """Write a channel into `sessions.json`, the gateway's own truth."""
         if self.channel(name) is None:
             now = rfc3339(to_ms(self.host.clock.now()))
-            self.channels.append(
-                {"session_id": name, "created_at": now, "updated_at": now, "status": "unknown"}
-            )
+            row = {"session_id": name, "created_at": now, "updated_at": now, "status": "unknown"}
+            self.channels[name] = row
             self._save()
 
     def channel(self, name: str) -> str | None:
-        """Answer the id of a channel by its exact name or alias; case counts."""
-        for one in self.channels:
-            known = str(one["session_id"])
-            if name in (known, self.aliases.get(known)):
-                return known
-        return None
+        """Answer the id of a channel by its exact name, or by its session's; case counts."""
+        by_alias = next((one for one, session in self.aliases.items() if session == name), "")
+        return next((one for one in (name, by_alias) if one in self.channels), None)
 
     def session(self, channel: str) -> str:
         return self.aliases.get(channel, channel)
@@ -159,7 +156,9 @@ class Gateway:
     def _save(self) -> None:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(json.dumps(self.channels, ensure_ascii=False, indent=1), encoding="utf-8")
+            self._path.write_text(
+                json.dumps([*self.channels.values()], ensure_ascii=False, indent=1), encoding="utf-8"
+            )
 
     async def _status(self, channel: str) -> str:
         try:
@@ -167,9 +166,8 @@ class Gateway:
         except WrapError:
             return "unknown"
         word = WORDS.get(str(told.object.get("status")), "unknown")
-        for one in self.channels:
-            if one["session_id"] == channel:
-                one["status"] = word
+        if channel in self.channels:  # it may have been deleted meanwhile
+            self.channels[channel]["status"] = word
         return word
 
     async def list(self, request: web.Request) -> web.Response:
@@ -178,8 +176,7 @@ class Gateway:
         if rule is not None:
             await pause(self.host, rule.number("delay_s", 45.0))
         rows: list[Json] = []
-        for one in self.channels:
-            name = str(one["session_id"])
+        for name in list(self.channels):
             rows.append({"id": name, "name": name, "status": await self._status(name)})
         return answer({"success": True, "channels": rows, "total": len(rows)})
 
@@ -206,7 +203,7 @@ class Gateway:
         if name is None:
             return answer(NOT_FOUND, 404)
         await self.server.ask("POST", self.session(name), "logout-session", {})
-        self.channels = [one for one in self.channels if one["session_id"] != name]
+        self.channels.pop(name, None)
         self._save()
         return answer({"success": True})
 
@@ -329,7 +326,7 @@ class Gateway:
         return answer({"status": "ok"})
 
     async def page(self, request: web.Request) -> web.Response:
-        names = [str(one["session_id"]) for one in self.channels]
+        names = list(self.channels)
         rows = "".join(
             f"<li>{name} <button>Atualizar QR</button> <button>Excluir</button></li>" for name in names
         )

@@ -15,6 +15,7 @@ import aiohttp
 from atalaia.clock import rfc3339, to_ms
 from simulators.wppconnect.doors import upload
 from simulators.wppconnect.models import Json, as_object
+from simulators.wppconnect.webhooks import SOCKETS
 
 if TYPE_CHECKING:
     from simulators.wppconnect.host import Host
@@ -123,7 +124,7 @@ class Relay:
 
     async def _post(self, delivery: Delivery) -> int:
         if self._client is None:
-            self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=SOCKETS))
         headers = {"Content-Type": "application/json", "X-Gateway-Secret": delivery.target.secret}
         try:
             async with self._client.post(

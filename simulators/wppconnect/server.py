@@ -116,7 +116,7 @@ class WppSimulator:
             "gateway": self.gateway_url,
             "control": self.control_url,
             "sessions": list(self.host.phones),
-            "channels": [one["session_id"] for one in self.gateway.channels],
+            "channels": list(self.gateway.channels),
         }
 
     # ---- the server's process ------------------------------------------------------------

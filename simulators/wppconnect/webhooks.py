@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from simulators.wppconnect.host import Host
 
 JSON_TYPE = {"Content-Type": "application/json"}
+SOCKETS = 512  # a process may not open more than some thousand files
 HEADERS = {"Accept": "application/json, text/plain, */*", "User-Agent": "axios/1.21.1", **JSON_TYPE}
 
 
@@ -99,7 +100,7 @@ class Webhooks:
         if self._client is None:
             timeout = aiohttp.ClientTimeout(total=None)
             self._client = aiohttp.ClientSession(
-                timeout=timeout, connector=aiohttp.TCPConnector(limit=0), headers=HEADERS
+                timeout=timeout, connector=aiohttp.TCPConnector(limit=SOCKETS), headers=HEADERS
             )
         try:
             async with self._client.post(one.url, data=upload(one.body)) as answer:
