@@ -5,6 +5,7 @@ Source: the contract's sections 2.1, 2.2 and 2.9, and the transcripts 01, 02, 03
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ class Api:
     def __init__(self, sim: WppSimulator) -> None:
         self.sim = sim
         self.host = sim.host
-        self.calls: dict[str, int] = {}
+        self.calls: dict[str, Counter[str]] = {}  # session -> how often each route was called
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=BODY_BYTES, middlewares=[self._express])
@@ -119,8 +120,7 @@ class Api:
                 return answer(NO_TOKEN, 401)
             if not self.host.is_token(name, token):
                 return answer(BAD_TOKEN, 401)
-            route = request.path.split("/")[3]
-            self.calls[route] = self.calls.get(route, 0) + 1
+            self.calls.setdefault(name, Counter())[request.path.split("/")[3]] += 1
             session = self.host.session(name)
             return await handler(Call(session, session.client, request, await read_object(request)))
 

@@ -242,6 +242,24 @@ _MESSAGES = [
         ("Cada confirmação vem duas vezes.", "Each ack comes twice."),
     ),
     _lasting(
+        "send_request_lost",
+        ("Pedido de envio perdido", "Send request lost"),
+        ("A conexão cai e nada sai.", "The connection falls and nothing leaves."),
+    ),
+    _lasting(
+        "send_answer_lost",
+        ("Resposta do envio perdida", "Send answer lost"),
+        ("A mensagem sai e a conexão cai.", "The message leaves and the connection falls."),
+    ),
+    _lasting(
+        "send_slow",
+        ("Envio lento", "Slow sending"),
+        (
+            "A mensagem sai e a resposta demora `delay_s` (45 s).",
+            "The message leaves and the answer takes `delay_s` (45 s).",
+        ),
+    ),
+    _lasting(
         "send_error",
         ("Envio falha", "Sending fails"),
         ("Os envios respondem 500 e nada sai.", "Sends answer 500 and nothing leaves."),

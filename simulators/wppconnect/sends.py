@@ -100,6 +100,9 @@ class Sends:
         async def send(call: PageCall) -> web.StreamResponse:
             name = call.session.name
             wids = self._recipients(call.body, name)
+            if self.host.rules.take("send_request_lost", session=name) is not None:
+                _hang_up(call)
+                return call.reply(NOT_SENT, 500)
             if self.host.rules.take("send_error", session=name) is not None:
                 return call.reply(NOT_SENT, 500)
             try:
@@ -114,6 +117,10 @@ class Sends:
             if missing:
                 return self._no_such_number(call, missing)
             sent: list[Message] | None = await asyncio.shield(work)
+            if (slow := self.host.rules.take("send_slow", session=name)) is not None:
+                await self.host.clock.sleep(slow.number("delay_s", 45.0))
+            if self.host.rules.take("send_answer_lost", session=name) is not None:
+                _hang_up(call)
             if sent is None:
                 return call.reply(NOT_SENT, 500)
             return call.reply(
@@ -197,6 +204,12 @@ class Sends:
 
     async def nothing(self, call: PageCall) -> web.Response:
         return call.reply({"status": "success", "response": {}})
+
+
+def _hang_up(call: PageCall) -> None:
+    """Break the connection; the answer that is still given reaches nobody."""
+    if call.request.transport is not None:
+        call.request.transport.abort()
 
 
 # ---- what a body means ----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -178,6 +179,11 @@ class WppSimulator:
         """Answer what was placed on the phones, or on one."""
         return ledger_json(self.host.phones.values(), session)
 
+    def disturbed(self, session: str) -> int:
+        """Answer how often somebody closed, started or logged out a session over HTTP."""
+        calls = self.api.calls.get(session, Counter[str]())
+        return sum(calls[route] for route in ("start-session", "close-session", "logout-session"))
+
     def state(self) -> Json:
         """Answer what goes on inside, for the fault panel and for tests."""
         return {
@@ -188,7 +194,7 @@ class WppSimulator:
             "envelopes": len(self.gateway.relay.deliveries),
             "envelopes_lost": sum(one.lost for one in self.gateway.relay.deliveries),
             "too_large": self.gateway.refused,
-            "calls": dict(self.api.calls),
+            "calls": {name: dict(calls) for name, calls in self.api.calls.items()},
             "failures": [repr(error) for error in self.host.failures],
         }
 
