@@ -1,4 +1,4 @@
-"""Sending through the WhatsApp server: acks, odd replies, numbers that are not there, answers that get lost."""
+"""Sending through the WhatsApp server: acks, odd replies, unknown numbers, answers that get lost."""
 
 from __future__ import annotations
 
