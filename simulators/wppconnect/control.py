@@ -177,9 +177,8 @@ class Control:
         return web.json_response({"profiles": [profile_json(one) for one in self.sim.host.profiles.values()]})
 
     async def end_browser(self, request: web.Request) -> web.Response:
-        """End the browser of a profile, as an operator or an agent on the machine does."""
-        ended = self.sim.end_browser(request.match_info["profile"])
-        return web.json_response({"ended": ended}, status=200 if ended else 404)
+        """End the browser of a profile, as an operator or an agent on the machine does; none is no error."""
+        return web.json_response({"ended": self.sim.end_browser(request.match_info["profile"])})
 
     async def population(self, request: web.Request) -> web.Response:
         """Let contacts write: `{"session": NAME, "per_hour": 60, "seed": 1, "daily": false}`."""

@@ -54,10 +54,22 @@ class Page:
         self.browser = browser
         self.phone = phone
         self.crashed = False
-        self.connected = True
         self.close_hangs = True
+        self._online = asyncio.Event()
+        self._online.set()
         self._thawed = asyncio.Event()
         self._thawed.set()
+
+    @property
+    def connected(self) -> bool:
+        return self._online.is_set()
+
+    @connected.setter
+    def connected(self, online: bool) -> None:
+        if online:
+            self._online.set()
+        else:
+            self._online.clear()
 
     @property
     def alive(self) -> bool:
@@ -77,15 +89,26 @@ class Page:
         while not self.browser.ended.is_set():
             if self.alive:
                 return
-            ended = asyncio.create_task(self.browser.ended.wait())
-            thawed = asyncio.create_task(self._thawed.wait()) if not self.crashed else None
-            waits = {ended} if thawed is None else {ended, thawed}
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for one in waits:
-                    one.cancel()
+            await self._first(self.browser.ended, *([] if self.crashed else [self._thawed]))
         raise PageGone
+
+    async def ask_network(self) -> None:
+        """Have the page ask WhatsApp itself: no answer comes while it does not hear the phone.
+
+        Errors: as `run_script`.
+        """
+        while not self.connected:
+            await self.run_script()
+            await self._first(self.browser.ended, self._online)
+        await self.run_script()
+
+    async def _first(self, *events: asyncio.Event) -> None:
+        waits = [asyncio.create_task(one.wait()) for one in events]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
     # ---- the page's own database ---------------------------------------------------------
 

@@ -210,6 +210,7 @@ class Reads:
         if person is not None and person.paired:
             return call.reply(objects.pair_json(person))
         if wid.endswith(PHONE):
+            await call.page.ask_network()
             lid = person.lid if person is not None else ""  # the network knows it, unlike the page's table
             told = objects.pair_json(Person(number=digits_of(wid), lid=lid))
         else:
@@ -232,7 +233,9 @@ class Reads:
         return call.reply({"status": "success", "response": {"eurl": picture, "imgFull": picture}})
 
     async def check_number(self, call: PageCall) -> web.Response:
+        """Ask WhatsApp about a number; a page whose socket is dead waits for the answer."""
         digits = digits_of(call.request.match_info["digits"])
+        await call.page.ask_network()
         exists = self.host.number_exists(digits)
         user = {"server": "c.us", "user": digits, "_serialized": digits + PHONE}
         about = {"id": user, "isBusiness": False, "canReceiveMessage": exists, "numberExists": exists}

@@ -89,6 +89,7 @@ async def test_a_crashed_page_may_let_a_close_fail_instead_and_leaves_its_browse
     async with lab() as (sim, peer, consumer):
         await peer.log_in(consumer)
         await sim.faults.start("page_crash", session=S, close_hangs=False)
+        await check_hangs(peer, "check-number-status/550000000001")
         assert (await peer.call("POST", "close-session", {}))[0] == 500
         await peer.start()
         assert await peer.status() == "INITIALIZING"
@@ -182,7 +183,11 @@ async def test_a_page_without_the_phone_holds_what_is_sent_and_knows_nothing_new
         assert not call.done()
         assert await peer.texts() == ["hi"]
         assert (await peer.get("check-connection-session"))["status"] is True
+        asked = asyncio.ensure_future(peer.get("check-number-status/550000000001"))
+        await peer.status()
+        assert not asked.done(), "WhatsApp itself cannot be asked"
         await clock.run_for(601)
+        assert (await asked)["response"]["numberExists"] is True
         assert (await call)["response"][0]["ack"] >= 1
         assert sorted(await peer.texts()) == ["hi", "unheard"]
         assert "onmessage" not in sent(sim)
@@ -233,7 +238,8 @@ async def test_an_orphan_browser_keeps_its_profile_after_a_close_that_answered_2
         await peer.start()
         assert await peer.status() == "INITIALIZING"
         await peer.post("close-session")
-        sim.end_browser(S)
+        assert await peer.control("DELETE", f"/profiles/{S}/browser") == (200, {"ended": True})
+        assert await peer.control("DELETE", f"/profiles/{S}/browser") == (200, {"ended": False})
         consumer.heard.clear()
         await peer.log_in(consumer)
 
