@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simulators.rules import Rule
@@ -92,9 +93,10 @@ class Chaos(Switches):
 
     def active(self, name: str) -> bool:
         # A rule that was counted down is over, although nobody ended it.
-        return bool(self._for_whom(name)) or any(rule.name == name for rule in self.host.rules.active)
+        return bool(self.for_whom(name)) or any(rule.name == name for rule in self.host.rules.active)
 
-    def _for_whom(self, name: str) -> list[str]:
+    def for_whom(self, name: str) -> list[str]:
+        """Answer the sessions that a fault holds for."""
         if name in NATURAL:
             return [one for one in self.host.phones if self.host.natural(name, one)]
         scopes = {self.scope(rule.options) for rule in self.host.rules.active if rule.name == name}
@@ -104,7 +106,7 @@ class Chaos(Switches):
         """Answer all faults as the panel wants them, and for which `sessions` each is active."""
         rows = super().as_json()
         for row in rows:
-            row["sessions"] = self._for_whom(str(row["name"]))
+            row["sessions"] = self.for_whom(str(row["name"]))
             row["natural"] = row["name"] in NATURAL
         return rows
 
@@ -201,3 +203,42 @@ class Chaos(Switches):
 
     async def _server_restart(self, down_s: float = 5.0, orphans: bool = False) -> None:
         await self.sim.restart_server(down_s, orphans=orphans)
+
+
+@dataclass(frozen=True)
+class SessionFaults:
+    """The switches of one session, for a panel that shows sessions side by side."""
+
+    chaos: Chaos
+    session: str
+
+    async def start(
+        self, name: str, seconds: float | None = None, times: int | None = None, **options: Any
+    ) -> None:
+        """Begin a fault for this session; those of the whole server or gateway are for everybody."""
+        about = options if name in EVERYWHERE else {**options, "session": self.session}
+        await self.chaos.start(name, seconds, times, **about)
+
+    async def stop(self, name: str) -> None:
+        await self.chaos.stop(name, "" if name in EVERYWHERE else self.session)
+
+    def as_json(self) -> list[dict[str, object]]:
+        """Answer all faults, with `active` and `left_s` as they are for this session."""
+        now = self.chaos.sim.clock.monotonic()
+        rows: list[dict[str, object]] = []
+        for row in self.chaos.as_json():
+            name = str(row["name"])
+            if name not in EVERYWHERE:
+                until = self.chaos.until.get((name, self.session))
+                active = self.session in self.chaos.for_whom(name)
+                left = None if until is None or not active else round(max(0.0, until - now), 1)
+                row = {**row, "active": active, "left_s": left}
+            rows.append(row)
+        return rows
+
+
+@dataclass(frozen=True)
+class OneSession:
+    """One session of the simulator, as the demo's panel takes it."""
+
+    faults: SessionFaults

@@ -9,7 +9,7 @@ from typing import Any
 
 from atalaia.clock import Clock
 from simulators.wppconnect.api import Api
-from simulators.wppconnect.chaos import Chaos
+from simulators.wppconnect.chaos import Chaos, OneSession, SessionFaults
 from simulators.wppconnect.control import Control
 from simulators.wppconnect.doors import Door
 from simulators.wppconnect.gateway import INTAKE, Gateway
@@ -160,6 +160,10 @@ class WppSimulator:
 
     def phone(self, session: str) -> Phone:
         return self.host.phones[session]
+
+    def one(self, session: str) -> OneSession:
+        """Answer one session with fault switches of its own, for panels."""
+        return OneSession(SessionFaults(self.faults, session))
 
     def scan(self, session: str, phone: str = "", code: str = "") -> str:
         """Read a session's code with a phone, its own by default; answers why not, or an empty text."""

@@ -9,6 +9,7 @@ import pytest
 
 from atalaia.clock import HeldClock
 from simulators.wppconnect import FAULTS, WppSimulator, load_world
+from simulators.wppconnect.chaos import SessionFaults
 from simulators.wppconnect.faults import EVERYWHERE, NATURAL
 from tests.simulators.wppconnect_ground import ANA, Peer, S, lab, lab_world
 
@@ -394,3 +395,26 @@ async def test_a_fault_is_for_one_session_or_for_all_that_have_a_phone():
         assert row["sessions"] == ["load00001", "load00002"]
         assert (await peer.control("POST", "/_faults/nothing"))[0] == 404
         assert (await peer.control("POST", "/_faults/server_restart", {"sideways": 1}))[0] == 400
+
+
+async def test_a_panel_of_one_session_shows_and_moves_its_own_switches_only():
+    async with lab(world=load_world(2)) as (sim, _, _):
+        one, other = sim.one("load00000").faults, sim.one("load00001").faults
+
+        def active(panel: SessionFaults, name: str) -> object:
+            return next(row["active"] for row in panel.as_json() if row["name"] == name)
+
+        await one.start("deaf", 600)
+        assert active(one, "deaf") is True and active(other, "deaf") is False
+        left = next(row["left_s"] for row in one.as_json() if row["name"] == "deaf")
+        assert isinstance(left, float) and 0 < left <= 600
+        await other.stop("deaf")
+        assert active(one, "deaf") is True
+        await one.stop("deaf")
+        assert active(one, "deaf") is False
+        await one.stop("lid14_bug")
+        assert active(one, "lid14_bug") is False and active(other, "lid14_bug") is True
+        await one.start("server_gone", 60)
+        assert active(other, "server_gone") is True
+        await other.stop("server_gone")
+        assert active(one, "server_gone") is False
