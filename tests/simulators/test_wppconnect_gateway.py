@@ -48,8 +48,10 @@ async def test_a_click_on_the_code_brings_a_session_back_whose_browser_is_dead()
             pass
 
 
-async def test_the_code_of_a_session_that_is_not_paired_is_shown_and_stays_after_the_login():
-    async with lab(world=lab_world()) as (sim, peer, consumer):
+async def test_the_code_of_a_session_that_is_not_paired_is_shown_and_stays_after_the_login(
+    clock: HeldClock,
+):
+    async with lab(clock, world=lab_world()) as (sim, peer, consumer):
         await peer.start()
         await consumer.event("qrcode")
         told = (await peer.gateway("GET", f"/api/channels/{S}/qr"))[1]

@@ -265,10 +265,11 @@ async def test_what_version_2_10_4_does_by_nature_can_be_ended(clock: HeldClock)
         assert await peer.status() == "QRCODE"
 
 
-async def test_a_code_that_was_replaced_is_refused_and_the_live_one_is_read():
-    async with lab(world=lab_world()) as (_, peer, consumer):
+async def test_a_code_that_was_replaced_is_refused_and_the_live_one_is_read(clock: HeldClock):
+    async with lab(clock, world=lab_world()) as (_, peer, consumer):
         await peer.start()
         old = (await consumer.event("qrcode"))["urlcode"]
+        await clock.run_for(20)
         await consumer.event("qrcode", 2)
         assert await peer.control("POST", f"/_phones/{S}/scan", {"code": old}) == (
             409,
@@ -278,8 +279,8 @@ async def test_a_code_that_was_replaced_is_refused_and_the_live_one_is_read():
         await consumer.status_find("inChat")
 
 
-async def test_a_pairing_code_is_told_and_entered():
-    async with lab(world=lab_world()) as (sim, peer, consumer):
+async def test_a_pairing_code_is_told_and_entered(clock: HeldClock):
+    async with lab(clock, world=lab_world()) as (sim, peer, consumer):
         told = await peer.start(phone="550000000001", waitQrCode=True)
         assert told["status"] == "phoneCode" and len(told["phoneCode"]) == 8
         assert (await consumer.event("phoneCode"))["phoneCode"] == told["phoneCode"]
@@ -287,8 +288,8 @@ async def test_a_pairing_code_is_told_and_entered():
         await consumer.status_find("inChat")
 
 
-async def test_a_device_removed_on_the_phone_is_told_and_must_be_paired_again():
-    async with lab() as (sim, peer, consumer):
+async def test_a_device_removed_on_the_phone_is_told_and_must_be_paired_again(clock: HeldClock):
+    async with lab(clock) as (sim, peer, consumer):
         await peer.log_in(consumer)
         sim.phone(S).receive(ANA, "before")
         await consumer.event("onmessage")
