@@ -19,9 +19,8 @@ class Door:
         self.port = port
         self._site: web.TCPSite | None = None
         self._set_up = False
-        self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=0.1, handle_signals=False, handler_cancellation=True
-        )
+        # As in Express, a handler goes on when its client has gone: what was begun is finished.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handle_signals=False)
 
     @property
     def url(self) -> str:

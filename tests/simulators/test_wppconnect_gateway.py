@@ -356,3 +356,18 @@ async def test_lids_are_resolved_through_the_gateway_and_pages_are_html():
         async with peer.http.get(sim.gateway_url + "/ui/sessoes") as answer:
             assert S in await answer.text() and answer.content_type == "text/html"
         assert SECRET not in json.dumps(sim.state())
+
+
+async def test_a_client_that_gives_up_does_not_leave_a_reconnection_half_done(clock: HeldClock):
+    async with lab(clock) as (sim, peer, consumer):
+        await peer.log_in(consumer)
+        await sim.faults.start("browser_killed", session=S)
+        call = asyncio.ensure_future(peer.gateway("GET", f"/api/channels/{S}/qr"))
+        while not sim.api.calls[S]["close-session"]:
+            await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        while await peer.status() != "CONNECTED":
+            pass
+        assert (await peer.get("check-connection-session"))["status"] is True
