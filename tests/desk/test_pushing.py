@@ -11,7 +11,7 @@ import pytest
 from atalaia.ambient import Ambient
 from atalaia.connectors import CONNECTORS
 from atalaia.desk.alerts.fold import Alerts
-from atalaia.desk.alerts.queries import Alert, open_alerts
+from atalaia.desk.alerts.queries import Incident
 from atalaia.desk.system.pushing import CAUSE, Pushing
 from atalaia.events.log import read_after
 from atalaia.redact import Redactor
@@ -23,7 +23,7 @@ PASSWORD = "canary-in-the-address"
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
-async def standing(hub: Hub) -> list[Alert]:
+async def standing(hub: Hub) -> list[Incident]:
     """Answer the alerts that stand, by the log."""
     await hub.store.write(lambda tx: Alerts().apply(tx, read_after(tx, 0, prefix="alert.")))
     return await hub.store.read(open_alerts)
