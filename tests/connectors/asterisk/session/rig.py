@@ -20,6 +20,7 @@ from atalaia.events.model import Appended, Heard
 from atalaia.ids import CountedIds
 from simulators.asterisk.models import Phone
 from simulators.asterisk.server import AsteriskSimulator
+from tests.connections.unasked import Unasked
 
 # How long a test waits in real time for sockets and threads before it fails.
 PATIENCE_S = 20.0
@@ -27,7 +28,7 @@ STEP_S = 0.25
 
 
 @dataclass
-class MemoryPort:
+class MemoryPort(Unasked):
     """A session's house in memory. `away`: appends fail; `gate`: appends wait while it is not set."""
 
     ambient: Ambient

@@ -22,6 +22,7 @@ from atalaia.ids import CountedIds
 from simulators.traffilog import Pace, TraffilogSimulator
 from simulators.traffilog.server import APP_GUID
 from simulators.traffilog.world import World
+from tests.connections.unasked import Unasked
 
 # How long a test waits in real time for sockets and threads before it fails.
 PATIENCE_S = 30.0
@@ -31,7 +32,7 @@ CLIENT, CLIENT_NAME, VEHICLE, SCHEME = "310209", "Rápido Exemplo", "2900108", "
 
 
 @dataclass
-class MemoryPort:
+class MemoryPort(Unasked):
     """A session's house in memory. `away`: appends fail."""
 
     ambient: Ambient

@@ -1,0 +1,42 @@
+"""The rest of a session's port, for ports in memory whose sessions never ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from atalaia.connections.ladder import Ladder, Rung
+from atalaia.connections.session import Claimed
+from atalaia.connections.silence import Rhythm
+from atalaia.connections.truth import Truth
+from atalaia.events.gaps import Reconcile, Reconciled
+
+
+class Unasked:
+    """Nothing is to be reconciled; whatever else is asked for is a mistake of the test."""
+
+    async def needs(self, reason: str, /, *, ask: str, kind: Truth, **evidence: Any) -> None:
+        raise AssertionError(reason)
+
+    async def rhythm(self) -> Rhythm:
+        raise AssertionError
+
+    async def lost_hearing(self, since_ms: int, cause: str) -> None:
+        raise AssertionError(cause)
+
+    async def to_reconcile(self) -> Reconcile:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def reconciled(self, what: Reconcile, report: Reconciled) -> None:
+        raise AssertionError(report)
+
+    async def claim(self, rung: Rung, cause: Truth, ladder: Ladder) -> Claimed:
+        raise AssertionError(rung)
+
+    async def settle(self, claimed: Claimed, outcome: str, said: str) -> None:
+        raise AssertionError(said)
+
+    async def tell(self, fact: str, data: Mapping[str, Any]) -> None:
+        raise AssertionError(fact)
