@@ -187,7 +187,7 @@ _LOOKED = {
 
 
 def _looked(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str, str, str, str]:
-    icon, tone, word = _LOOKED[str(data["health"])]
+    icon, tone, word = _LOOKED.get(str(data.get("health")), _LOOKED["not_known"])
     title = gettext("%(name)s: a look says that %(word)s") % {
         "name": names.connection(event.key), "word": gettext(word),
     }  # fmt: skip
@@ -203,9 +203,10 @@ _RECOVERY = {
 
 def _recovery(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str, str, str, str]:
     icon, tone, form = _RECOVERY[event.type]
-    rung = gettext(str(data["title"])) if data.get("title") else str(data["rung"])
+    rung = gettext(str(data["title"])) if data.get("title") else str(data.get("rung") or "?")
     title = gettext(form) % {"name": names.connection(event.key), "rung": rung}
-    text = said(str(data.get("said") or "")) or sign(f"truth_{data.get('cause')}").said
+    why = sign(f"truth_{data['cause']}").said if data.get("cause") else ""
+    text = said(str(data.get("said") or "")) or why
     return icon, tone, title, text, f"/connections/{quote(event.key)}"
 
 
