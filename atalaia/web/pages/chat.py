@@ -47,6 +47,15 @@ OTHERS = 10  # contacts that are offered to be merged
 
 
 @dataclass
+class Window:
+    """The messages that are shown at once. older: where those before begin; latest: they end with the last."""
+
+    messages: list[Message]
+    older: str
+    latest: bool
+
+
+@dataclass
 class Shown:
     """What the page shows. older: where the messages before these begin; latest: these are the last ones.
 
@@ -71,6 +80,11 @@ class Shown:
     others: list[ContactLine]
 
     @property
+    def near(self) -> frozenset[str]:
+        """The messages to which a quote can lead on this page."""
+        return frozenset(one.id for one in self.messages)
+
+    @property
     def people_choices(self) -> list[tuple[str, str]]:
         return [("", i18n.gettext("Nobody")), *((one.id, one.name) for one in self.people)]
 
@@ -81,11 +95,12 @@ class Shown:
 
 @routes.get("/chats/{chat}")
 async def page(
-    request: Request, chat: Identity, other: listed.Text = "", cursor: PageCursor = "", part: Part = ""
-) -> Response:
+    request: Request, chat: Identity, other: listed.Text = "", at: listed.Text = "",
+    cursor: PageCursor = "", part: Part = "",
+) -> Response:  # fmt: skip
     """Answer the page of one conversation; of a merged one, the one in which it is shown now.
 
-    other: words of the contact that may be the same one.
+    other: words of the contact that may be the same one. at: a message that is to be seen.
     """
     view, parts, reader = render.view_of(request), parts_of(request), who_of(request).id
     before = position(cursor, int, int)
@@ -93,7 +108,10 @@ async def page(
     def read(tx: Connection) -> Shown | None:
         with i18n.drawing(view):
             one = queries.get_thread(tx, chat, reader)
-            return read_shown(tx, parts, one, reader, before, other.strip()) if one else None
+            if one is None:
+                return None
+            window = read_window(tx, one, before, at)
+            return read_shown(tx, parts, one, reader, window, other.strip())
 
     shown = await look(request, read)
     if shown is None:
@@ -104,12 +122,8 @@ async def page(
     )  # fmt: skip
 
 
-def read_shown(
-    tx: Connection, parts: Parts, one: Thread, reader: str, before: tuple[int, int] | None, other: str
-) -> Shown:
+def read_shown(tx: Connection, parts: Parts, one: Thread, reader: str, window: Window, other: str) -> Shown:
     """Read everything about one conversation. other: words of contacts to merge it with."""
-    found = queries.list_messages(tx, one.id, before=before, limit=MESSAGES + 1)
-    more, messages = len(found) > MESSAGES, found[-MESSAGES:]
     pairs = queries.chats_of(tx, one.id)
     contact = contacts.get_contact(tx, one.contact)
     assert contact is not None  # its chats are its identities
@@ -118,9 +132,9 @@ def read_shown(
     beside = queries.list_threads(tx, ThreadFilter(statuses=listed.ACTIVE), reader, limit=BESIDE)
     return Shown(
         one=one,
-        messages=messages,
-        older=to_cursor(messages[0].sent_ms, messages[0].seq) if more else "",
-        latest=before is None,
+        messages=window.messages,
+        older=window.older,
+        latest=window.latest,
         contact=contact,
         notes=notes.list_notes(tx, pairs),
         beside=beside,
@@ -134,6 +148,19 @@ def read_shown(
         request_id=parts.ambient.ids.new(),
         others=others_of(tx, one, other) if other else [],
     )
+
+
+def read_window(tx: Connection, one: Thread, before: tuple[int, int] | None, at: str) -> Window:
+    """Read the messages to show: the last ones, those before a place, or those around a message."""
+    seen = queries.get_message(tx, at) if at else None
+    after: list[Message] = []
+    if seen is not None and seen.thread == one.id:
+        before = (seen.sent_ms, seen.seq + 1)
+        after = queries.list_messages(tx, one.id, after=(seen.sent_ms, seen.seq), limit=MESSAGES)
+    found = queries.list_messages(tx, one.id, before=before, limit=MESSAGES + 1)
+    more, messages = len(found) > MESSAGES, found[-MESSAGES:]
+    older = to_cursor(messages[0].sent_ms, messages[0].seq) if more else ""
+    return Window([*messages, *after], older, before is None)
 
 
 def others_of(tx: Connection, one: Thread, words: str) -> list[ContactLine]:

@@ -13,6 +13,8 @@ from sqlalchemy import Connection
 from atalaia.connections.queries import ConnectionSeen, list_connections
 from atalaia.deliveries.queries import SubscriptionView, list_views
 from atalaia.desk.calls.queries import Call, CallFilter, get_call, list_calls
+from atalaia.desk.chats.lookup import MessageFilter, search_messages
+from atalaia.desk.chats.queries import Message, Thread, ThreadFilter, list_threads
 from atalaia.desk.endpoints.queries import Endpoint, list_endpoints
 from atalaia.desk.installations.queries import Installation, Wanted, list_rows
 from atalaia.desk.vehicles.plates import plates_of_jobs, vehicles_called
@@ -20,10 +22,13 @@ from atalaia.desk.vehicles.queries import Vehicle, VehicleFilter, list_vehicles
 from atalaia.events.log import read_event
 from atalaia.events.queries import EventFilter, newest
 from atalaia.jobs.queries import Job, JobFilter, list_jobs
+from atalaia.store.search import words_of
 from atalaia.web import i18n, render
 from atalaia.web.access import Who, require, who_of
 from atalaia.web.i18n import gettext
 from atalaia.web.pages.calls import helpers, names_of
+from atalaia.web.pages.chats import helpers as chat_helpers
+from atalaia.web.pages.chats import title_of
 from atalaia.web.pages.common import DAY_MS, look, now_ms, show
 from atalaia.web.pages.events import Row, row_of
 from atalaia.web.pages.installs import service_word
@@ -55,6 +60,8 @@ class Found:
     clients: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     jobs: list[Job] = field(default_factory=list[Job])
     vehicles: list[Vehicle] = field(default_factory=list[Vehicle])
+    chats: list[Thread] = field(default_factory=list[Thread])
+    messages: list[Message] = field(default_factory=list[Message])
     events: list[Row] = field(default_factory=list[Row])
     installations: list[Installation] = field(default_factory=list[Installation])
     names: Names = field(default_factory=Names)
@@ -62,7 +69,8 @@ class Found:
     @property
     def nothing(self) -> bool:
         kinds = (self.calls, self.phones, self.connections, self.subscriptions, self.clients, self.jobs)
-        return not any((*kinds, self.vehicles, self.installations, self.events))
+        found = (self.vehicles, self.installations, self.chats, self.messages, self.events)
+        return not any((*kinds, *found))
 
 
 @routes.get("/search")
@@ -73,6 +81,7 @@ async def search_page(request: Request, q: Asked = "") -> Response:
     return show(
         request, "system/search.html", q=q.strip(), found=found, helpers=helpers(found.names), jobs=jobs,
         vehicle_href=href_of, service_word=service_word,
+        chats=chat_helpers(parts_of(request), found.names.connections),
     )  # fmt: skip
 
 
@@ -114,6 +123,9 @@ def find(tx: Connection, parts: Parts, who: Who, q: str, moment: int, most: int)
         found.calls = _calls(tx, q, moment, most)
     if who.may("vehicles:read") and len(q) >= 3:
         found.vehicles = list_vehicles(tx, VehicleFilter(words=q), limit=most)
+    if who.may("chats:read") and len(q) >= 3:
+        found.chats = list_threads(tx, ThreadFilter(words=q), who.id, limit=most)
+        found.messages = search_messages(tx, MessageFilter(q), limit=most) if words_of(q) else []
     if who.may("jobs:read") and len(q) >= 3:
         fits = JobFilter(words=q, vehicles=vehicles_called(tx, q))
         found.jobs = list_jobs(tx, fits, limit=most)
@@ -178,6 +190,10 @@ def _suggestions(found: Found) -> list[dict[str, Any]]:
     rows += [
         {"title": one.plate or one.vehicle, "hint": gettext("vehicle"), "href": href_of(one)}
         for one in found.vehicles
+    ]
+    rows += [
+        {"title": title_of(one), "hint": gettext("conversation"), "href": f"/chats/{one.id}"}
+        for one in found.chats
     ]
     rows += [
         {

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from atalaia.ambient import Ambient
 from atalaia.connectors.connector import Connector
 from atalaia.desk.chats import notes, outbox, queries
+from atalaia.desk.chats.lookup import MessageFilter, search_messages
 from atalaia.desk.chats.outbox import Outbox, Request
 from atalaia.desk.people.rows import list_people
 from tests.connectors.wppconnect.ground import NOON_S, message
@@ -151,6 +152,34 @@ async def test_was_it_heard_says_yes_or_how_sure_the_no_is(site: Site):
     assert "nenhuma lacuna é conhecida" in await text(
         browser, f"/chats/lookup?q=pedido&phone=551155500101&{since}"
     )
+
+
+async def test_a_message_far_back_is_shown_with_what_was_around_it(site: Site):
+    one = await talking(site)
+    many = [message(f"M{n}", text=f"linha {n}.", t=NOON_S + 100 + n) for n in range(150)]
+    await one.hear(*many)
+    browser, thread = await site.browser(), await one.thread("linha 149.")
+    [hit] = await site.parts.store.read(lambda tx: search_messages(tx, MessageFilter("maquina nao liga")))
+    last = await text(browser, f"/chats/{thread.id}")
+    assert "linha 149." in last
+    assert "não liga" not in last
+    around = await text(browser, f"/chats/{thread.id}?at={hit.id}")
+    assert "não liga" in around
+    assert "linha 140." not in around
+    assert "Ir para as últimas mensagens" in around
+    older = re.search(r'href="(/chats/[^"]+\?cursor=[^"]+)"', last)
+    assert older is not None
+    assert "linha 60." in await text(browser, older[1])
+
+
+async def test_the_search_over_everything_finds_people_and_what_they_said(site: Site):
+    one = await talking(site)
+    browser = await site.browser()
+    found = await text(browser, "/search?q=maquina")
+    assert "a máquina não liga" in found
+    assert "máquinas paradas" in found
+    assert f"/chats/{(await one.thread('obrigado')).id}" in await text(browser, "/search?q=joao")
+    assert "conversa" in await text(browser, "/search/suggest?q=joao")
 
 
 async def test_messages_are_counted_by_day_and_type(site: Site, clock: Any):
