@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atalaia.connections.ladder import Ladder, Rung
@@ -18,6 +18,12 @@ class Unasked:
 
     async def needs(self, reason: str, /, *, ask: str, kind: Truth, **evidence: Any) -> None:
         raise AssertionError(reason)
+
+    async def known(self, starts: Sequence[str]) -> set[str]:
+        raise AssertionError(starts)
+
+    async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Mapping[str, int]:
+        raise AssertionError(keys)
 
     async def rhythm(self) -> Rhythm:
         raise AssertionError

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from atalaia.ambient import Ambient
+from atalaia.clock import to_ms
 from atalaia.connectors import CONNECTORS
 from atalaia.desk.alerts.fold import Alerts
-from atalaia.desk.alerts.queries import Incident
+from atalaia.desk.alerts.queries import Incident, standing_incidents
 from atalaia.desk.system.pushing import CAUSE, Pushing
 from atalaia.events.log import read_after
 from atalaia.redact import Redactor
@@ -26,7 +27,8 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not 
 async def standing(hub: Hub) -> list[Incident]:
     """Answer the alerts that stand, by the log."""
     await hub.store.write(lambda tx: Alerts().apply(tx, read_after(tx, 0, prefix="alert.")))
-    return await hub.store.read(open_alerts)
+    now_ms = to_ms(hub.ambient.clock.now())
+    return await hub.store.read(lambda tx: standing_incidents(tx, now_ms))
 
 
 async def test_a_push_that_fails_raises_one_alert_that_the_next_success_closes(
@@ -39,7 +41,7 @@ async def test_a_push_that_fails_raises_one_alert_that_the_next_success_closes(
     try:
         assert [await pushing.push(), await pushing.push()] == [False, False]
         [alert] = await standing(hub)
-        assert (alert.cause, alert.times) == (CAUSE, 2)
+        assert (alert.grouping, alert.members) == (CAUSE, 1)
         assert "git ls-remote failed" in alert.detail["known"]["said"]
         assert str(bare) not in alert.detail["known"]["said"]
 

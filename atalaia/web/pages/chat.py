@@ -48,7 +48,7 @@ OTHERS = 10  # contacts that are offered to be merged
 
 @dataclass
 class Window:
-    """The messages that are shown at once. older: where those before begin; latest: they end with the last."""
+    """The messages shown at once. older: where those before begin; latest: they end with the last."""
 
     messages: list[Message]
     older: str
