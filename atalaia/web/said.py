@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from atalaia.web.i18n import N_, gettext, view
 from atalaia.web.said_telematics import FORMS as TELEMATICS
+from atalaia.web.said_whatsapp import FORMS as WHATSAPP
 
 _OURS: tuple[str, ...] = (
     # a session and its loss
@@ -439,7 +440,7 @@ _OURS: tuple[str, ...] = (
     N_("{}, and did not end in time."),
     N_("A person said that it happened; what it answered is not known."),
 )
-FORMS: tuple[str, ...] = (*_OURS, *TELEMATICS)
+FORMS: tuple[str, ...] = (*_OURS, *TELEMATICS, *WHATSAPP)
 
 
 def said(text: str) -> str:

@@ -14,6 +14,7 @@ from atalaia.events.model import Event
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.directory import Book
 from atalaia.web.pages.installs import tell_catalog, tell_installation
+from atalaia.web.pages.telling_chats import tell_chat
 from atalaia.web.pages.work import tell_job, tell_process, tell_vehicle
 from atalaia.web.said import said
 from atalaia.web.show import stopwatch
@@ -345,5 +346,10 @@ _BY_THING: dict[str, Teller] = {
     "vehicle": tell_vehicle,
     "installation": tell_installation,
     "catalog": tell_catalog,
+    "message": tell_chat,
+    "contact": tell_chat,
+    "conversation": tell_chat,
+    "canned_reply": tell_chat,
+    "ticket": tell_chat,
 }
 _TELLERS: dict[str, Teller] = dict.fromkeys(_PEOPLE, _person)

@@ -41,8 +41,8 @@ _FOR_DEVELOPERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("room", ["connectors/traffilog", "jobs"])
-def test_every_sentence_of_telematics_and_jobs_has_its_portuguese(room: str):
+@pytest.mark.parametrize("room", ["connectors/traffilog", "connectors/wppconnect", "jobs"])
+def test_every_sentence_of_connections_and_jobs_has_its_portuguese(room: str):
     known = {str(one[0] if isinstance(one, tuple) else one) for one in i18n.catalogue("pt_BR")._catalog}  # type: ignore[attr-defined]
     known |= {re.sub(r"\(?(\{\})+\)?", "{}", one) for one in known}
     missing: list[str] = []
