@@ -73,7 +73,7 @@ class WppconnectInterpreter:
         if message.own is not None:
             self._contacts.note_own(message.own)
         self._learn_from(telling, message)
-        identity = self.identity(message.id, message.author)
+        identity = self._of_group(telling, message) or self.identity(message.id, message.author)
         about = self._about(message, identity, telling.event)
         conversation = about["conversation"]
         waiting = f"waiting:{identity}"
@@ -105,6 +105,29 @@ class WppconnectInterpreter:
         if edited:
             about = {**about, "kind": "edit", "edited_ms": read_time_ms(edited)}
             telling.say("message.revised", conversation, about, f"message:{identity}:edit:{edited}")
+
+    def _of_group(self, telling: _Telling, message: Message) -> str:
+        """Answer the identity under which a group's message is known already, `""` for one that is not.
+
+        Its author may be written by number now and by lid then. The same key of the same group, sent in the
+        same second, by a number and a lid, is one message, and says that they are one person.
+        """
+        chat, author = cast("Wid", message.chat), message.author
+        if not chat.is_group or author is None:
+            return ""
+        place = f"{chat}:{message.id.key}"
+        known: list[Any] | None = self._recent("group", place)
+        if known is None:
+            identity = self.identity(message.id, author)
+            self._note("group", place, [identity, str(author), message.sent_ms])
+            return identity
+        other = read_wid(known[1])
+        if other is None or other == author:
+            return str(known[0])
+        if other.server != author.server and known[2] == message.sent_ms:
+            self._pair(telling, author, other, Evidence.SAME_MESSAGE)
+            return str(known[0])
+        return str(known[0]) if self._contacts.contact(other) == self._contacts.contact(author) else ""
 
     def identity(self, message: MessageId, author: Wid | None) -> str:
         """Answer what a message has in all its forms: who sent it, its key, in a group its author."""

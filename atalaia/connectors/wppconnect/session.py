@@ -31,6 +31,8 @@ from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.errors import InDoubt, Rejected, Unavailable, UpstreamError
 
 WATCHED = ("messages",)
+# The page learns its own history over minutes after it was opened; what is not there yet is read then.
+REPEATS_S = (120.0, 600.0, 3600.0)
 GONE_AFTER = 2  # looks in a row that the server did not answer
 
 CODE = Rung(
@@ -83,6 +85,7 @@ class Session:
         self._clock = port.ambient.clock
         self._mute = 0
         self._early: list[Report] = []
+        self._repeats: list[tuple[float, int]] = []
 
     async def run(self) -> None:
         async with AsyncExitStack() as stack:
@@ -98,6 +101,7 @@ class Session:
                 together.create_task(self._probe())
                 together.create_task(self._compare())
                 together.create_task(self._reconcile())
+                together.create_task(self._repeat())
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
@@ -257,6 +261,26 @@ class Session:
                 continue  # the gap stays open, and is handed out again
             early, self._early = self._early, []
             await self._port.reconciled(what, told(report, early))
+            if not what.routine:
+                self._repeat_later(what.from_ms)
+
+    def _repeat_later(self, from_ms: int) -> None:
+        now = self._clock.monotonic()
+        self._repeats += [(now + after, from_ms) for after in REPEATS_S]
+
+    async def _repeat(self) -> None:
+        """Read again what was reconciled while the page may not have known all of it."""
+        while self._server is not None:
+            await self._clock.sleep(self._settings.probe_every_s)
+            now = self._clock.monotonic()
+            due = [from_ms for at, from_ms in self._repeats if at <= now]
+            if not due:
+                continue
+            try:
+                await self._catch_up(min(due))
+            except UpstreamError:
+                continue  # it is still due at the next look
+            self._repeats = [one for one in self._repeats if one[0] > now]
 
     async def _catch_up(self, from_ms: int) -> None:
         """Bring in what a look has found missing, before the gap's own account of it."""

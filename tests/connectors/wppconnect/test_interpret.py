@@ -150,6 +150,17 @@ def test_one_key_of_two_authors_in_a_group_is_two_messages():
     assert len({fact.data["message"] for fact in found}) == 2
 
 
+def test_a_group_s_message_read_by_number_after_it_was_heard_by_lid_is_one_and_ties_them():
+    account = Account()
+
+    [heard_by_lid] = account.hear(message("A1", chat=GROUP, author=LID))
+    found = account.hear(message("A1", chat=GROUP, author=NUMBER), late=True)
+
+    assert types(found) == ["contact.alias_learned"]
+    assert found[0].data["phone"] == "551155500101"
+    assert heard_by_lid.data["author"]["wid"] == LID
+
+
 def test_a_chat_s_own_words_are_no_message_of_anybody():
     account = Account()
 
