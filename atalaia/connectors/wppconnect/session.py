@@ -33,6 +33,8 @@ from atalaia.errors import InDoubt, Rejected, Unavailable, UpstreamError
 WATCHED = ("messages",)
 # The page learns its own history over minutes after it was opened; what is not there yet is read then.
 REPEATS_S = (120.0, 600.0, 3600.0)
+# The routine check looks back so far: what a page learned late is found even if this process is a new one.
+ROUTINE_BACK_MS = 6 * 3_600_000
 GONE_AFTER = 2  # looks in a row that the server did not answer
 
 CODE = Rung(
@@ -256,7 +258,8 @@ class Session:
         while True:
             what = await self._port.to_reconcile()
             try:
-                report = await reconcile(server, self._port, self._clock, what.from_ms)
+                from_ms = what.from_ms - (ROUTINE_BACK_MS if what.routine else 0)
+                report = await reconcile(server, self._port, self._clock, from_ms)
             except (UpstreamError, Rejected):
                 continue  # the gap stays open, and is handed out again
             early, self._early = self._early, []
