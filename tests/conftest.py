@@ -40,6 +40,7 @@ BUSY = {
     "tests/web/old/": "hubs",
     "tests/connectors/traffilog/live/": "fleet",
     "tests/connectors/traffilog/portal/": "fleet",
+    "tests/connectors/wppconnect/live/": "fleet",
 }
 PLACES = ("asterisk", "services", "browser", "hubs", "fleet", "")  # in this order
 

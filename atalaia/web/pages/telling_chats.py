@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from atalaia.events.model import Event
@@ -61,7 +61,7 @@ _NAMED = ("ack", "text", "alias", "phone", "stands", "company", "shortcut", "tit
 def _who(data: dict[str, Any]) -> str:
     """Answer whose chat it is: a name, else a number, else what identifies it."""
     author: Any = data.get("author")
-    name = author.get("name") if isinstance(author, dict) else ""
+    name: Any = cast("dict[str, Any]", author).get("name") if isinstance(author, dict) else ""
     return str(name or data.get("phone") or data.get("chat") or data.get("contact") or "—")
 
 

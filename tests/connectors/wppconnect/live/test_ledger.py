@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from random import Random
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -74,7 +75,7 @@ async def run_schedule(yard: Yard, seed: int, steps: int) -> None:
     population = yard.sim.populate(SESSION, 300)
     for _ in range(steps):
         fault = random.choice(FAULTS)
-        scope = {} if fault.startswith("server_") else {"session": SESSION}
+        scope: dict[str, Any] = {} if fault.startswith("server_") else {"session": SESSION}
         await yard.sim.faults.start(fault, random.choice(LASTING_S), **scope)
         for _ in range(random.randrange(1, 6)):
             population.act()
