@@ -79,12 +79,12 @@ async def run_schedule(yard: Yard, seed: int, steps: int) -> None:
         await yard.sim.faults.start(fault, random.choice(LASTING_S), **scope)
         for _ in range(random.randrange(1, 6)):
             population.act()
-            await yard.clock.run_for(random.uniform(5, 60))
+            await yard.idle(random.uniform(5, 60))
             await yard.settle()
         if random.random() < 0.2:
             await yard.leave()
             population.act()
-            await yard.clock.run_for(random.uniform(1, 300))
+            await yard.idle(random.uniform(1, 300))
             await yard.keep()
     await yard.sim.faults.stop_all()
 

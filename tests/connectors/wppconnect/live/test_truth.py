@@ -47,7 +47,7 @@ async def test_a_fault_is_found_in_time_by_its_name_and_every_message_is_in_the_
 ):
     yard.write("antes")
     await yard.passing(yard.all_heard)
-    await yard.clock.run_for(600)  # the start is long ago
+    await yard.idle(600)  # the start is long ago
     await yard.sim.faults.start(fault, session=SESSION)
     yard.write("durante")
 
@@ -61,7 +61,7 @@ async def test_a_fault_is_found_in_time_by_its_name_and_every_message_is_in_the_
     if fault == "device_removed":
         await yard.comes_to("needs_person", "pairing")
         disturbed = yard.sim.disturbed(SESSION)
-        await yard.clock.run_for(7200)
+        await yard.idle(7200)
         assert yard.sim.disturbed(SESSION) == disturbed, "while a person is needed nothing is tried"
         return
     await yard.comes_to("live")
@@ -74,7 +74,7 @@ async def test_what_was_missed_while_nobody_kept_the_session_is_brought_in_and_a
     await yard.leave()
     await yard.sim.faults.start("webhook_lost", 600, session=SESSION)
     yard.write("ninguém ouviu")
-    await yard.clock.run_for(900)
+    await yard.idle(900)
     await yard.keep()
 
     await yard.comes_to("live")
@@ -86,7 +86,7 @@ async def test_what_was_missed_while_nobody_kept_the_session_is_brought_in_and_a
 
 
 async def test_a_quiet_account_is_never_disturbed(yard: Yard):
-    await yard.clock.run_for(2 * 3600)
+    await yard.idle(2 * 3600)
     await yard.passing(lambda: True)
 
     assert (await yard.state())[0] == "live"

@@ -122,6 +122,13 @@ class Yard:
             await self.settle()
         return self.clock.monotonic() - began
 
+    async def idle(self, seconds: float, step_s: float = 5.0) -> None:
+        """Let so much held time pass in steps that leave sockets the time to answer."""
+        until = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < until:
+            await self.clock.run_for(step_s)
+            await self.settle()
+
     async def settle(self) -> None:
         """Let what is due now be done."""
         for _ in range(4):
