@@ -47,8 +47,8 @@ async def furnish(site: Site) -> str:
     catalogs = Catalogs(site.parts.ambient)
 
     def write(tx: Any) -> None:
-        put(tx, catalogs, CATALOG, by="test", source="files.json")
-        put_rules(tx, catalogs, by="test")
+        put(tx, catalogs, CATALOG, by="Ana Prado", source="files.json")
+        put_rules(tx, catalogs, by="Ana Prado")
 
     await site.parts.store.write(write)
     return connection
