@@ -185,14 +185,7 @@ async def build(
         jobs=jobs,
         projections=projections,
         exporter=Exporter(store, ambient, sent_to, ZoneInfo(settings.zone), side_words),
-        notifier=Notifier(
-            store,
-            AlertHouse(
-                ambient, redactor, {name: one.world for name, one in connectors.items()}, settings.public_url
-            ),
-            secretbox,
-            {"apprise": AppriseWay(settings.allow_private_targets)},
-        ),
+        notifier=_notifier(house, secretbox, connectors, settings),
         worker=worker,
     )
 
@@ -224,6 +217,15 @@ def _loops(hub: Hub) -> dict[str, Any]:
 def job_kinds(connectors: Mapping[str, Connector]) -> Kinds:
     """Answer every kind of job by its full name, `<connector>.<kind>`."""
     return Kinds({name: one.jobs for name, one in connectors.items()})
+
+
+def _notifier(
+    house: House, secretbox: SecretBox, connectors: Mapping[str, Connector], settings: Settings
+) -> Notifier:
+    worlds = {name: one.world for name, one in connectors.items()}
+    alerts = AlertHouse(house.ambient, house.redactor, worlds, settings.public_url)
+    ways = {"apprise": AppriseWay(settings.allow_private_targets)}
+    return Notifier(house.store, alerts, secretbox, ways)
 
 
 def _kinds(connectors: Mapping[str, Connector]) -> dict[str, Kind]:

@@ -17,7 +17,7 @@ from atalaia.desk.chats.lookup import MessageFilter, search_messages
 from atalaia.desk.chats.queries import Message, Thread, ThreadFilter, list_threads
 from atalaia.desk.endpoints.queries import Endpoint, list_endpoints
 from atalaia.desk.installations.queries import Installation, Wanted, list_rows
-from atalaia.desk.vehicles.plates import plates_of_jobs, vehicles_called
+from atalaia.desk.vehicles.plates import Plates, plates_of_jobs, vehicles_called
 from atalaia.desk.vehicles.queries import Vehicle, VehicleFilter, list_vehicles
 from atalaia.events.log import read_event
 from atalaia.events.queries import EventFilter, newest
@@ -195,24 +195,8 @@ def _suggestions(found: Found) -> list[dict[str, Any]]:
         {"title": title_of(one), "hint": gettext("conversation"), "href": f"/chats/{one.id}"}
         for one in found.chats
     ]
-    rows += [
-        {
-            "title": f"{one.plate} · {service_word(one.service)}",
-            "hint": gettext("installation"),
-            "href": f"/installations/{one.root}",
-        }
-        for one in found.installations
-    ]
-    rows += [
-        {
-            "title": " · ".join(
-                one for one in (kind_title(job.kind), about_of(job, found.names.plates)) if one
-            ),
-            "hint": sign(job_sign(job.state)).said,
-            "href": f"/jobs/{job.id}",
-        }
-        for job in found.jobs
-    ]
+    rows += [_installation(one) for one in found.installations]
+    rows += [_job(job, found.names.plates) for job in found.jobs]
     rows += [
         {
             "title": f"{row.event.type} {row.event.seq}",
@@ -222,3 +206,20 @@ def _suggestions(found: Found) -> list[dict[str, Any]]:
         for row in found.events
     ]
     return rows
+
+
+def _installation(one: Installation) -> dict[str, Any]:
+    return {
+        "title": f"{one.plate} · {service_word(one.service)}",
+        "hint": gettext("installation"),
+        "href": f"/installations/{one.root}",
+    }
+
+
+def _job(job: Job, plates: Plates) -> dict[str, Any]:
+    about = (kind_title(job.kind), about_of(job, plates))
+    return {
+        "title": " · ".join(one for one in about if one),
+        "hint": sign(job_sign(job.state)).said,
+        "href": f"/jobs/{job.id}",
+    }
