@@ -148,7 +148,7 @@ async def build(
     eventlog = EventLog(store, ambient, Policies(declared, await store.read(read_overrides), rhythms))
     registry = Registry({name: one.settings for name, one in connectors.items()}, secretbox)
     worker = ambient.ids.new()
-    ownership = Ownership(store, ambient, worker, version=VERSION, git_sha=git_sha(), alone=alone)
+    ownership = _ownership(settings, store, ambient, worker, alone=alone)
     formats = _formats(connectors)
     router = Router(ambient, formats)
     installed = Installations([one.name for one in sent_to])
@@ -212,6 +212,13 @@ def _loops(hub: Hub) -> dict[str, Any]:
         "jobs": hub.jobs.run(),
         "policies": _follow_policies(hub),
     }
+
+
+def _ownership(settings: Settings, store: Store, ambient: Ambient, worker: str, *, alone: bool) -> Ownership:
+    most = settings.sessions_per_beat
+    return Ownership(
+        store, ambient, worker, version=VERSION, git_sha=git_sha(), alone=alone, most_per_beat=most
+    )
 
 
 def job_kinds(connectors: Mapping[str, Connector]) -> Kinds:

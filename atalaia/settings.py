@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Events that may wait to be written; beyond it senders are told to come back (503).",
     )
+    sessions_per_beat: int = Field(
+        20, ge=1, le=10_000,
+        description="Connections that a worker begins to keep at most in each beat of 2.5 s, so that a start "
+        "or a take-over is no storm for their upstreams. 5,000 connections take ten minutes by 20.",
+    )  # fmt: skip
     live_waiting_max: int = Field(
         500, ge=10, description="Messages that may wait for one slow browser before it reloads."
     )

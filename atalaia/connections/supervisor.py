@@ -17,6 +17,7 @@ from atalaia.errors import ConfigError, Fenced, StoreUnavailable
 from atalaia.events.log import EventLog, append_facts
 from atalaia.events.model import Fact
 from atalaia.store.bell import LEASES
+from atalaia.store.bulk import fetch_rows, tuples_of
 from atalaia.store.leases import Lease
 from atalaia.store.ownership import Ownership, Watch
 from atalaia.store.tables import alerts, connections
@@ -76,9 +77,14 @@ class Supervisor:
             await asyncio.wait(set(self._running))
 
     def _candidates(self, tx: Connection) -> list[str]:
-        wanted = (connections.c.desired == "on", connections.c.deleted_ms.is_(None))
-        query = select(connections.c.id).where(*wanted, connections.c.connector.in_(list(self._kinds)))
-        return [PREFIX + identity for identity in tx.scalars(query)]
+        kinds = list(self._kinds)
+        if not kinds:
+            return []
+        among = tuples_of(len(kinds), 1)
+        query = (
+            f"select id from connections where desired = 'on' and deleted_ms is null and connector in {among}"  # noqa: S608
+        )
+        return [PREFIX + row[0] for row in fetch_rows(tx, "id", query, *kinds)]
 
     def _gained(self, lease: Lease) -> None:
         # The one before may still be closing its session: two at once would log in twice.
@@ -174,5 +180,5 @@ def _cause(identity: str) -> str:
 
 
 def _versions(tx: Connection) -> dict[str, int]:
-    query = select(connections.c.id, connections.c.changed_ms).where(connections.c.deleted_ms.is_(None))
-    return {row.id: row.changed_ms for row in tx.execute(query)}
+    query = "select id, changed_ms from connections where deleted_ms is null"
+    return {row[0]: row[1] for row in fetch_rows(tx, "id, changed_ms", query)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
@@ -10,9 +10,11 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from atalaia.errors import Fenced
-from atalaia.store.bulk import run
+from atalaia.store.bulk import fetch_rows, flat, in_parts, run, tuples_of
 from atalaia.store.store import database_ms
 from atalaia.store.tables import leases
+
+_LOOKED_AT = 500  # names at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,21 @@ def claim(
     """Take up to `most` of the named leases that nobody holds; their epochs grow by one."""
     now = database_ms(tx, process_ms)
     wanted = sorted(set(names))
-    if not wanted or most <= 0:
-        return []
-    _ensure(tx, wanted)
+    taken: list[Lease] = []
+    # Piece by piece, because of thousands that are free only the first few are taken at once.
+    for start in range(0, len(wanted), _LOOKED_AT):
+        if len(taken) >= most:
+            break
+        part = wanted[start : start + _LOOKED_AT]
+        _ensure(tx, part)
+        taken += _claim(tx, part, owner, now, ttl_ms, most - len(taken))
+    return taken
+
+
+def _claim(tx: Connection, names: list[str], owner: str, now: int, ttl_ms: int, most: int) -> list[Lease]:
     free = (
         select(leases.c.name, leases.c.epoch)
-        .where(leases.c.name.in_(wanted), (leases.c.owner.is_(None)) | (leases.c.expires_ms <= now))
+        .where(leases.c.name.in_(names), (leases.c.owner.is_(None)) | (leases.c.expires_ms <= now))
         .order_by(leases.c.name)
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -49,14 +60,26 @@ def claim(
 
 def renew(tx: Connection, held: Iterable[Lease], owner: str, *, ttl_ms: int, process_ms: int) -> list[Lease]:
     """Extend the leases that are still ours; answer those. What is missing was taken by somebody else."""
-    now = database_ms(tx, process_ms)
-    kept: list[Lease] = []
-    for lease in sorted(held, key=lambda one: one.name):
-        mine = (leases.c.name == lease.name, leases.c.owner == owner, leases.c.epoch == lease.epoch)
-        done = tx.execute(update(leases).where(*mine).values(expires_ms=now + ttl_ms))
-        if done.rowcount:
-            kept.append(Lease(lease.name, lease.epoch, now + ttl_ms))
-    return kept
+    expires = database_ms(tx, process_ms) + ttl_ms
+    rows = sorted((lease.name, lease.epoch) for lease in held)
+    kept: list[tuple[str, int]] = []
+    for part in in_parts(rows):
+        # One statement for many; which of them was taken from us is asked only when one was.
+        whole = _renew(tx, part, owner, expires) == len(part)
+        kept += [one for one in part if whole or _renew(tx, [one], owner, expires)]
+    return [Lease(name, epoch, expires) for name, epoch in kept]
+
+
+def _renew(tx: Connection, rows: Sequence[tuple[str, int]], owner: str, expires_ms: int) -> int:
+    """Extend those of these (name, epoch) that are the owner's; answer how many they are."""
+    given = "update leases set expires_ms = ? from "
+    mine = " where leases.name = held.name and leases.epoch = held.epoch and leases.owner = ?"
+    if tx.dialect.name == "postgresql":
+        names, epochs = [name for name, _ in rows], [epoch for _, epoch in rows]
+        sql = f"{given} unnest(?::text[], ?::bigint[]) as held(name, epoch) {mine}"
+        return run(tx, sql, expires_ms, names, epochs, owner).rowcount
+    held = f"(select column1 as name, column2 as epoch from (values {tuples_of(2, len(rows))})) as held"  # noqa: S608
+    return run(tx, f"{given} {held} {mine}", expires_ms, *flat(rows), owner).rowcount
 
 
 def release(tx: Connection, held: Iterable[Lease], owner: str) -> None:
@@ -79,6 +102,13 @@ def check(tx: Connection, name: str, epoch: int) -> None:
 
 
 def _ensure(tx: Connection, names: list[str]) -> None:
-    insert = pg_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    rows = [{"name": name, "owner": None, "epoch": 0, "expires_ms": 0, "taken_ms": 0} for name in names]
-    tx.execute(insert(leases).on_conflict_do_nothing(), rows)
+    asked = f"select name from leases where name in {tuples_of(len(names), 1)}"  # noqa: S608
+    known = {row[0] for row in fetch_rows(tx, "name", asked, *names)}
+    rows = [
+        {"name": name, "owner": None, "epoch": 0, "expires_ms": 0, "taken_ms": 0}
+        for name in names
+        if name not in known
+    ]
+    if rows:
+        insert = pg_insert if tx.dialect.name == "postgresql" else sqlite_insert
+        tx.execute(insert(leases).on_conflict_do_nothing(), rows)

@@ -62,11 +62,12 @@ class Ownership:
 
     alone: nobody else can take what is ours, however late we renew, because a file lock keeps every other
     worker out of this database (SQLite). Otherwise what is held is let go in time.
+    most_per_beat: of each kind of thing, so many are taken or handed on in one beat.
     """
 
     def __init__(
         self, store: Store, ambient: Ambient, worker: str, *, version: str = "", git_sha: str = "",
-        alone: bool = False,
+        alone: bool = False, most_per_beat: int = MOST_PER_BEAT,
     ) -> None:  # fmt: skip
         self.store = store
         self.worker = worker
@@ -74,6 +75,7 @@ class Ownership:
         self._version = version
         self._git_sha = git_sha
         self._alone = alone
+        self._most_per_beat = most_per_beat
         self._watches: list[Watch] = []
         self._last_ok = ambient.clock.monotonic()
         self._asked = False  # whether we tried to renew since the last time that went well
@@ -166,9 +168,11 @@ class Ownership:
             share = ceil(len(names) / max(alive, 1))
             wanted = [lease for lease in kept if lease.name in names]
             # What is too much goes as slowly as others take it, or it lies idle meanwhile.
-            surplus = [lease for lease in kept if lease.name not in names] + wanted[share:][:MOST_PER_BEAT]
+            surplus = [lease for lease in kept if lease.name not in names] + wanted[share:][
+                : self._most_per_beat
+            ]
             release(tx, surplus, self.worker)
-            room = min(MOST_PER_BEAT, share - len(wanted[:share]))
+            room = min(self._most_per_beat, share - len(wanted[:share]))
             free = names - {lease.name for lease in kept}
             taken = claim(tx, free, self.worker, ttl_ms=ttl_ms, process_ms=process, most=room)
             beat.kept[watch.prefix] = {lease.name: lease for lease in kept}

@@ -63,6 +63,29 @@ async def test_a_renewal_keeps_what_is_ours_and_leaves_out_what_is_not(store: St
     assert kept[0].epoch == held[1].epoch
 
 
+async def test_of_many_renewed_together_only_those_that_were_taken_away_are_left_out(store: Store):
+    names = [f"x{place:03d}" for place in range(300)]
+    held = await store.write(take("a", *names, most=300))
+    lost = leases.c.name.in_(["x007", "x299"])
+    await store.write(lambda tx: tx.execute(update(leases).where(lost).values(expires_ms=0)))
+    await store.write(take("b", "x007", "x299"))
+
+    kept = await store.write(lambda tx: renew(tx, held, "a", ttl_ms=TTL_MS, process_ms=5_000))
+
+    assert {lease.name for lease in kept} == set(names) - {"x007", "x299"}
+    assert {lease.epoch for lease in kept} == {1}
+
+
+async def test_of_thousands_that_are_free_the_next_ones_are_taken_each_time(store: Store):
+    names = [f"x{place:04d}" for place in range(1_200)]
+
+    first = await store.write(take("a", *names, most=700))
+    second = await store.write(take("b", *names, most=700))
+
+    assert [lease.name for lease in first] == names[:700]
+    assert [lease.name for lease in second] == names[700:]
+
+
 async def test_a_lease_that_was_handed_back_is_free_at_once_but_its_epoch_is_spent(store: Store):
     held = await store.write(take("a", "x"))
     await store.write(lambda tx: release(tx, held, "a"))

@@ -30,15 +30,18 @@ class Worker:
     """One worker with what it holds and every lease it ever gained."""
 
     def __init__(
-        self, store: Store, clock: HeldClock, name: str, things: list[str], *, alone: bool = False
-    ) -> None:
+        self, store: Store, clock: HeldClock, name: str, things: list[str], *, alone: bool = False,
+        most_per_beat: int = MOST_PER_BEAT,
+    ) -> None:  # fmt: skip
         self.store = store
         self.name = name
         self.holds: dict[str, Lease] = {}
         self.gained: list[Lease] = []
         self.told: list[str] = []
         ambient = Ambient(clock=clock, ids=CountedIds(), random=Random(1))
-        self.ownership = Ownership(store, ambient, name, version="1.2.3", git_sha="abc", alone=alone)
+        self.ownership = Ownership(
+            store, ambient, name, version="1.2.3", git_sha="abc", alone=alone, most_per_beat=most_per_beat
+        )
         self.ownership.on_workers_lost = self.told.extend
         self.ownership.watch(Watch("thing:", lambda _: list(things), self._gain, self._lose))
         self.beat = self.ownership.beat
@@ -80,6 +83,14 @@ async def test_one_worker_takes_everything_but_no_more_than_twenty_at_a_beat(sto
     assert len(one.holds) == MOST_PER_BEAT
     await one.beat()
     assert sorted(one.holds) == things
+
+
+async def test_who_runs_the_hub_may_have_more_or_fewer_taken_at_a_beat(store, clock, things):
+    one = Worker(store, clock, "one", things, most_per_beat=25)
+
+    await one.beat()
+
+    assert len(one.holds) == 25
 
 
 async def test_two_workers_share_evenly_whoever_comes_first(store, clock, things):
