@@ -6,7 +6,9 @@ Source: contract WhatsApp, sections 1.1 to 1.3 and 2.1.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
@@ -15,11 +17,13 @@ import aiohttp
 import orjson
 
 from atalaia.clock import Clock, within
+from atalaia.connectors.wppconnect.lines import shared_client
 from atalaia.errors import InDoubt, Refused, Unavailable, Unreadable
 
 Json = dict[str, Any]
 BODY_BYTES_MAX = 128 * 1024 * 1024  # media come as base64 within JSON
 RAW_KEPT = 4_000
+AT_ONCE = 8  # calls of one session
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Place:
 
 
 class Calls:
-    """One HTTP client of one place. No error text repeats a path: the upstream wants its key in some."""
+    """One session's calls to one place. No error text repeats a path: the upstream wants its key in some."""
 
     def __init__(
         self, place: Place, clock: Clock, headers: Mapping[str, str], *, connect_s: float, tls_verify: bool
@@ -88,20 +92,18 @@ class Calls:
         self.place = place
         self._clock = clock
         self._headers = dict(headers)
-        self._connect_s = connect_s
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
         self._tls_verify = tls_verify
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=8, ssl=self._tls_verify or False),
-            headers=self._headers,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._stack = AsyncExitStack()
+        shared = shared_client(self.place.base, tls_verify=self._tls_verify)
+        self._http = await self._stack.enter_async_context(shared)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.close()
+        await self._stack.aclose()
 
     async def ask(
         self, method: str, path: str, *, within_s: float, body: Any = None,
@@ -128,9 +130,11 @@ class Calls:
     async def _ask(
         self, method: str, path: str, body: Any, headers: Mapping[str, str] | None
     ) -> tuple[int, str, bytes]:
-        async with self._http.request(
-            method, self.place.base + path, json=body, headers=headers, allow_redirects=False
-        ) as answer:
+        whole = self._headers | dict(headers or {})
+        async with self._room, self._http.request(
+            method, self.place.base + path, json=body, headers=whole, allow_redirects=False,
+            timeout=self._timeout,
+        ) as answer:  # fmt: skip
             raw = await answer.content.read(BODY_BYTES_MAX + 1)
             while len(raw) <= BODY_BYTES_MAX and (more := await answer.content.read(BODY_BYTES_MAX)):
                 raw += more
