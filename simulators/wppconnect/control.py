@@ -20,7 +20,7 @@ ABOUT = ("kind", "quoted", "forwarded", "at_ms", "key")
 
 
 class Control:
-    """`/_faults`, `/_state`, `/_ledger`, `/_webhooks`, `/_population`, and what is below a name.
+    """`/_faults` `/_state` `/_ledger` `/_webhooks` `/_population` `/_start` `/_load`, and below a name.
 
     Those are `/_phones/NAME/…`, `/_sessions/NAME/…`, `/_profiles/NAME/…`.
     """
@@ -49,6 +49,9 @@ class Control:
         add("DELETE", "/_profiles/{profile}/browser", self.end_browser)
         add("DELETE", "/profiles/{profile}/browser", self.end_browser)  # as the agent beside a server
         add("POST", "/_population", self.population)
+        add("POST", "/_start", self.start)
+        add("GET", "/_load", self.load)
+        add("POST", "/_load", self.begin_load)
         return app
 
     async def state(self, request: web.Request) -> web.Response:
@@ -192,6 +195,28 @@ class Control:
                 daily=bool(body.get("daily", False)),
             )
         return web.json_response({"sessions": names}, status=202)
+
+    # ---- loads ---------------------------------------------------------------------------
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Start sessions, each with its webhook, as from stored tokens: `{"webhooks": {NAME: URL}}`."""
+        webhooks: dict[str, str] = (await read_body(request))["webhooks"]
+        for name, url in webhooks.items():
+            self.sim.session(name).start({"webhook": url})
+        return web.json_response({"started": len(webhooks)}, status=202)
+
+    async def load(self, request: web.Request) -> web.Response:
+        """Answer how far the load is."""
+        return web.json_response(self.sim.load.as_json())
+
+    async def begin_load(self, request: web.Request) -> web.Response:
+        """Have contacts write: `{"sessions": [NAME], "rate": 1000, "seconds": 10}`, messages a second."""
+        body = await read_body(request)
+        names = [str(name) for name in body["sessions"]]
+        for name in names:
+            self.sim.phone(name)
+        self.sim.load.begin(names, float(body["rate"]), float(body["seconds"]))
+        return web.json_response({"load": "begun"}, status=202)
 
 
 @web.middleware

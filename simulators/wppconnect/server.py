@@ -15,6 +15,7 @@ from simulators.wppconnect.doors import Door
 from simulators.wppconnect.gateway import INTAKE, Gateway
 from simulators.wppconnect.host import Config, Host
 from simulators.wppconnect.ledger import ledger_json
+from simulators.wppconnect.load import Load
 from simulators.wppconnect.models import Json
 from simulators.wppconnect.pace import Pace
 from simulators.wppconnect.page import profile_json
@@ -48,6 +49,7 @@ class WppSimulator:
         world = world or demo_world()
         self.host = Host(clock, random, Config(secret_key, **(config or {})), pace or Pace(), folder)
         self.host.strangers = set(world.strangers)
+        self.load = Load(self.host)
         self.faults = Chaos(self)
         for owner in world.owners:
             self.add_owner(owner)

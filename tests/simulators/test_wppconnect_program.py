@@ -16,7 +16,7 @@ from simulators.wppconnect import demo_world, load_world
 from simulators.wppconnect.models import Account, Person
 from simulators.wppconnect.pictures import qr_png
 from tests.peers.ground import ROOT
-from tests.simulators.wppconnect_ground import ANA, S, lab, running
+from tests.simulators.wppconnect_ground import ANA, S, consuming, lab, running
 
 
 async def program(*options: str) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
@@ -151,3 +151,28 @@ def test_a_persons_names_and_a_code_are_drawn_as_the_page_does():
     assert Account("551155500201", "1", "x").wid == "551155500201@c.us"
     picture = qr_png("2@ref,key=,adv=", 148)
     assert picture.startswith(b"\x89PNG") and picture[16:24] == (148).to_bytes(4, "big") * 2
+
+
+async def test_a_load_starts_many_sessions_and_writes_to_each_as_often_as_asked():
+    async with consuming() as consumer:
+        process, told = await program("--sessions", "3")
+        try:
+            async with aiohttp.ClientSession(told["control"]) as http:
+                hooks = {name: f"{consumer.url}/hooks/{name}/x" for name in told["sessions"]}
+                async with http.post("/_start", json={"webhooks": hooks}) as answer:
+                    assert await answer.json() == {"started": 3}
+                await consumer.until(lambda: consumer.told().count("status-find inChat") == 3)
+                whole = {"sessions": told["sessions"][:2], "rate": 1000, "seconds": 0.02}
+                async with http.post("/_load", json=whole) as answer:
+                    assert answer.status == 202
+                await consumer.event("onmessage", 20)
+                async with http.get("/_load") as answer:
+                    load = await answer.json()
+            assert load["placed"] == {"load00000": 10, "load00001": 10}
+            assert len(consumer.events("onmessage")) == 20
+            assert {one.path.split("/")[2] for one in consumer.heard if one.event == "onmessage"} == {
+                "load00000", "load00001",
+            }  # fmt: skip
+        finally:
+            process.terminate()
+            await process.wait()
