@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,19 +30,14 @@ from tests.store.bases import Base
 class Worker:
     """One worker with what it holds and every lease it ever gained."""
 
-    def __init__(
-        self, store: Store, clock: HeldClock, name: str, things: list[str], *, alone: bool = False,
-        most_per_beat: int = MOST_PER_BEAT,
-    ) -> None:  # fmt: skip
+    def __init__(self, store: Store, clock: HeldClock, name: str, things: list[str], **more: Any) -> None:
         self.store = store
         self.name = name
         self.holds: dict[str, Lease] = {}
         self.gained: list[Lease] = []
         self.told: list[str] = []
         ambient = Ambient(clock=clock, ids=CountedIds(), random=Random(1))
-        self.ownership = Ownership(
-            store, ambient, name, version="1.2.3", git_sha="abc", alone=alone, most_per_beat=most_per_beat
-        )
+        self.ownership = Ownership(store, ambient, name, version="1.2.3", git_sha="abc", **more)
         self.ownership.on_workers_lost = self.told.extend
         self.ownership.watch(Watch("thing:", lambda _: list(things), self._gain, self._lose))
         self.beat = self.ownership.beat
