@@ -14,7 +14,9 @@ from atalaia.bench import calls as calls_bench
 from atalaia.bench import deliver as deliver_bench
 from atalaia.bench import frames as frames_bench
 from atalaia.bench import ingest as ingest_bench
+from atalaia.bench import intake as intake_bench
 from atalaia.bench import jobs as jobs_bench
+from atalaia.bench import sessions as sessions_bench
 from atalaia.bench import start as start_bench
 from atalaia.cli.common import DatabaseUrl, console
 
@@ -33,6 +35,17 @@ def ingest(
 ) -> None:
     """Durable events over HTTP, one a request, beside confirmed publishes to a quorum queue."""
     _show(ingest_bench.bench(clients=clients, seconds=seconds, database_url=database_url), as_json)
+
+
+@app.command("intake")
+def intake(
+    clients: Annotated[int, typer.Option(min=1, max=1000, help="Connections that send at once.")] = 64,
+    seconds: Seconds = 10.0,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Durable WhatsApp webhooks, one a request, beside confirmed publishes of the same body."""
+    _show(intake_bench.bench(clients=clients, seconds=seconds, database_url=database_url), as_json)
 
 
 @app.command("deliver")
@@ -96,6 +109,24 @@ def jobs(
 ) -> None:
     """Jobs of one and five steps, serial and 32 at once, beside plain DBOS workflows."""
     _show(jobs_bench.bench(seconds=seconds, database_url=database_url), as_json)
+
+
+@app.command("sessions")
+def sessions(
+    busy: Annotated[int, typer.Option(min=0, max=20_000, help="Sessions that hear messages.")] = 1_000,
+    idle: Annotated[int, typer.Option(min=0, max=20_000, help="Sessions that are only looked at.")] = 5_000,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=3600, help="How long the load lasts; faults are found meanwhile.")
+    ] = 40.0,
+    rate: Annotated[float, typer.Option(min=0.01, help="Messages a second of each busy session.")] = 1.0,
+    faults: Annotated[int, typer.Option(min=0, help="Sessions whose page crashes or browser ends.")] = 20,
+    deaf: Annotated[int, typer.Option(min=0, help="Busy sessions that go deaf.")] = 4,
+    probe_every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at a session.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """WhatsApp sessions, busy and idle: what each needs, how soon a fault is found, nothing lost."""
+    plan = sessions_bench.Plan(busy, idle, seconds, rate, faults, deaf, probe_every)
+    _show(sessions_bench.bench(plan), as_json)
 
 
 @app.command("start")
