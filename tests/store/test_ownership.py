@@ -83,7 +83,6 @@ async def test_one_worker_takes_everything_but_no_more_than_twenty_at_a_beat(sto
 
 async def test_who_runs_the_hub_may_have_more_or_fewer_taken_at_a_beat(store, clock, things):
     one = Worker(store, clock, "one", things, most_per_beat=25)
-
     await one.beat()
 
     assert len(one.holds) == 25
