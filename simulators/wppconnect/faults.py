@@ -30,6 +30,16 @@ EVERYWHERE = (
     "slow_list",
 )
 
+SENDING = (
+    "double_reply_400_but_sent",
+    "lid14_bug",
+    "ack_repeated",
+    "send_request_lost",
+    "send_answer_lost",
+    "send_slow",
+    "send_error",
+)
+
 ON_REQUEST = ("Quando é encerrada, ou quando o tempo acaba.", "When it is ended, or its time is over.")
 ON_RESTART = (
     "Quando a sessão é fechada e iniciada; com `stubborn`, nem assim.",
@@ -366,3 +376,16 @@ _GATEWAY = [
 ]
 
 FAULTS: dict[str, Fault] = {one.name: one for one in (*_PAGE, *_STARTING, *_MESSAGES, *_SERVER, *_GATEWAY)}
+
+# As the demo's panel shows them: a title, and the faults below it.
+GROUPS: tuple[tuple[Texts, tuple[str, ...]], ...] = (
+    (("Página e navegador", "Page and browser"), tuple(one.name for one in _PAGE)),
+    (("Início e pareamento", "Start and pairing"), tuple(one.name for one in _STARTING)),
+    (
+        ("Mensagens que chegam", "Messages coming in"),
+        tuple(one.name for one in _MESSAGES if one.name not in SENDING),
+    ),
+    (("Mensagens que saem", "Messages going out"), SENDING),
+    (("Gateway", "Gateway"), tuple(one.name for one in _GATEWAY if one.name not in EVERYWHERE)),
+    (("Servidor e gateway inteiros", "The whole server and gateway"), EVERYWHERE),
+)
