@@ -1,4 +1,4 @@
-"""Puts the demo together: two simulated Asterisks, a telematics portal, a consumer, the hub, and the panel.
+"""Puts the demo together: simulated Asterisks, telematics and WhatsApp, a consumer, the hub, and the panel.
 
 What misbehaves does so on request, by the panel.
 """
@@ -6,13 +6,18 @@ What misbehaves does so on request, by the panel.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
+from atalaia.cli.demo.chats import Chats
+from atalaia.cli.demo.chats_panel import shown_chats
 from atalaia.cli.demo.history import history
 from atalaia.cli.demo.panel import Panel, Shown
 from atalaia.cli.demo.telematics import TITLE, Office, Telematics
@@ -35,10 +40,32 @@ SERVERS = (
     ("demo1", "22.10.1", 1.0),
     ("demo2", "16.28.0", 0.3),
 )  # name, Asterisk version, share of the traffic
+CONSUMERS = (
+    ("Sistema do síndico (demo)", ("call.*", "endpoint.*", "connection.*")),
+    ("CRM (demo)", ("message.*", "gap.*")),
+)  # name, types of the facts it gets
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo that runs. url: the hub's address."""
+
+    hub: Hub
+    url: str
+    chats: Chats
 
 
 async def run_demo(settings: Settings, folder: Path, *, rate: float, as_json: bool) -> None:
     """Run the demo until it is told to stop."""
+    async with playing(settings, folder, rate) as demo:
+        await greet(demo.hub, demo.url, as_json=as_json, more={"fault_panel": f"{demo.url}/demo"})
+        spare_the_collector()
+        await until_told()
+
+
+@asynccontextmanager
+async def playing(settings: Settings, folder: Path, rate: float) -> AsyncGenerator[Demo]:
+    """Run the demo for as long as the block does. rate: how busy everybody is; at 0 nobody does anything."""
     world = demo_world()
     door = listen(settings.host, settings.port)
     async with AsyncExitStack() as stack:
@@ -47,28 +74,40 @@ async def run_demo(settings: Settings, folder: Path, *, rate: float, as_json: bo
         stack.push_async_callback(receiver.stop)
         simulators = [await _simulator(stack, name, version, world) for name, version, _ in SERVERS]
         telematics = Telematics.make(Random(SEED))  # traffic, not secrets
-        await telematics.simulator.start()
-        stack.push_async_callback(telematics.simulator.stop)
+        chats = Chats.make(folder)
+        for one in (telematics.simulator, chats.simulator):
+            await one.start()
+            stack.push_async_callback(one.stop)
         allowed = (*settings.allow_private_targets, hook.split("/")[2])
         hub = await stack.enter_async_context(
             running(settings.model_copy(update={"allow_private_targets": allowed}), CONNECTORS)
         )
         await _furnish(hub, folder, world, simulators, hook, receiver)
         await hub.store.write(lambda tx: _telematics(tx, hub, telematics))
-        shown = {
-            name: Shown(f"Asterisk {name}", one)
-            for (name, _, _), one in zip(SERVERS, simulators, strict=True)
-        }
-        panel = Panel(shown | {"telematics": Shown(TITLE, telematics.simulator)}, receiver)
+        await chats.furnish(hub, _nearby(door))
+        panel = Panel(_shown(simulators, telematics, chats), receiver)
         url = await stack.enter_async_context(serving(hub, door, panel.install))
         for simulator, (_, _, share) in zip(simulators, SERVERS, strict=True):
             if rate > 0:
                 simulator.run_demo(rate * share, world)
-        office = asyncio.create_task(_busy(hub, telematics, rate))
-        stack.callback(office.cancel)
-        await greet(hub, url, as_json=as_json, more={"fault_panel": f"{url}/demo"})
-        spare_the_collector()
-        await until_told()
+        for work in (_busy(hub, telematics, rate), chats.live(hub, rate)):
+            stack.callback(asyncio.create_task(work).cancel)
+        yield Demo(hub, url, chats)
+
+
+def _nearby(door: socket.socket) -> str:
+    """Answer the hub's address as a program on this machine reaches it."""
+    host, port = str(door.getsockname()[0]), door.getsockname()[1]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # asked for, not listened on
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _shown(simulators: list[AsteriskSimulator], telematics: Telematics, chats: Chats) -> dict[str, Shown]:
+    shown = {
+        name: Shown(f"Asterisk {name}", one.faults)
+        for (name, _, _), one in zip(SERVERS, simulators, strict=True)
+    }
+    return shown | {"telematics": Shown(TITLE, telematics.simulator.faults)} | shown_chats(chats)
 
 
 async def _simulator(stack: AsyncExitStack, name: str, version: str, world: World) -> AsteriskSimulator:
@@ -147,11 +186,12 @@ def _yesterday(tx: Connection, ambient: Ambient, world: World, server: str, conn
 
 def _consumer(tx: Connection, hub: Hub, hook: str, receiver: Receiver) -> None:
     """Subscribe the embedded consumer anew: its address and secret change with each start."""
-    given = {
-        "name": "Sistema do síndico (demo)",
-        "format": "cloudevents",
-        "filter": {"types": ["call.*", "endpoint.*", "connection.*"]},
-        "target": {"kind": "webhook", "url": hook},
-        "secrets": {"signing": [{"secret": receiver.secrets[0]}]},
-    }
-    create_subscription(tx, hub.ambient, hub.secretbox, given, formats=hub.formats)
+    for name, types in CONSUMERS:
+        given = {
+            "name": name,
+            "format": "cloudevents",
+            "filter": {"types": list(types)},
+            "target": {"kind": "webhook", "url": hook},
+            "secrets": {"signing": [{"secret": receiver.secrets[0]}]},
+        }
+        create_subscription(tx, hub.ambient, hub.secretbox, given, formats=hub.formats)
