@@ -377,6 +377,9 @@ _GATEWAY = [
 
 FAULTS: dict[str, Fault] = {one.name: one for one in (*_PAGE, *_STARTING, *_MESSAGES, *_SERVER, *_GATEWAY)}
 
+# What only shows where the gateway passes a session's events on, or is asked itself.
+BY_GATEWAY = tuple(one.name for one in _GATEWAY if one.name not in EVERYWHERE)
+
 # As the demo's panel shows them: a title, and the faults below it.
 GROUPS: tuple[tuple[Texts, tuple[str, ...]], ...] = (
     (("Página e navegador", "Page and browser"), tuple(one.name for one in _PAGE)),
@@ -386,6 +389,6 @@ GROUPS: tuple[tuple[Texts, tuple[str, ...]], ...] = (
         tuple(one.name for one in _MESSAGES if one.name not in SENDING),
     ),
     (("Mensagens que saem", "Messages going out"), SENDING),
-    (("Gateway", "Gateway"), tuple(one.name for one in _GATEWAY if one.name not in EVERYWHERE)),
+    (("Gateway", "Gateway"), BY_GATEWAY),
     (("Servidor e gateway inteiros", "The whole server and gateway"), EVERYWHERE),
 )

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from atalaia.cli.demo.chats import CHANNELS, Chats
+from atalaia.cli.demo.chats import CHANNELS, Channel, Chats
 from atalaia.cli.demo.expected import EXPECTED
-from atalaia.cli.demo.panel import Deed, Shown
-from simulators.wppconnect import EVERYWHERE, GROUPS, WppSimulator
+from atalaia.cli.demo.panel import Deed, Shown, Texts
+from simulators.wppconnect import BY_GATEWAY, EVERYWHERE, GROUPS, WppSimulator
 
 DEEDS = (
     ("write", ("Um cliente escreve", "A customer writes")),
@@ -39,13 +39,12 @@ NOTES = {
 def shown_chats(chats: Chats) -> dict[str, Shown]:
     """Answer the sections of the panel: one for each channel, and one for what all share."""
     deeds = chats.deeds()
-    own = tuple((title, names) for title, names in GROUPS if names != EVERYWHERE)
     shown = {
         f"whatsapp{place}": Shown(
             channel.title,
             _Speaking(chats, channel.session),
             chats.connections.get(channel.session, ""),
-            own,
+            _groups(channel),
             EXPECTED,
             [Deed(name, title, _bound(deeds[name], channel.session)) for name, title in DEEDS],
             NOTES[channel.direct],
@@ -55,6 +54,12 @@ def shown_chats(chats: Chats) -> dict[str, Shown]:
     whole = next((title, names) for title, names in GROUPS if names == EVERYWHERE)
     server = Shown("WhatsApp: wppconnect-server, gateway", _Whole(chats.simulator), "", (whole,), EXPECTED)
     return shown | {"whatsapp": server}
+
+
+def _groups(channel: Channel) -> tuple[tuple[Texts, tuple[str, ...]], ...]:
+    """Answer what can go wrong with one channel; a gateway it has nothing to do with is left out."""
+    others = (EVERYWHERE, BY_GATEWAY) if channel.direct else (EVERYWHERE,)
+    return tuple((title, names) for title, names in GROUPS if names not in others)
 
 
 def _bound(deed: Callable[[str], Awaitable[None]], session: str) -> Callable[[], Awaitable[None]]:
