@@ -26,11 +26,11 @@ def demo(
     database_url: DatabaseUrl = None,
     config: Config = None,
     rate: Annotated[
-        float, typer.Option(min=0.0, help="How busy the simulated phones are; 1 is normal.")
+        float, typer.Option(min=0.0, help="How busy everybody is; 1 is normal, 0 is quiet.")
     ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it is as one JSON object.")] = False,
 ) -> None:
-    """Show the product with simulated Asterisks and vehicles, live calls and jobs, faults on request."""
+    """Show the product with simulated Asterisks, vehicles and WhatsApp channels, and faults on request."""
     folder = data_dir or Path(tempfile.mkdtemp(prefix="atalaia-demo-"))
     try:
         settings = settings_of(folder, database_url, config, host=host, port=port)
