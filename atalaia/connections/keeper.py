@@ -14,9 +14,10 @@ import structlog
 from sqlalchemy import Connection, select
 
 from atalaia.ambient import Ambient
-from atalaia.clock import to_ms
+from atalaia.clock import from_ms, to_ms
 from atalaia.connections.gap_ledger import GapLedger
 from atalaia.connections.pace import Pace
+from atalaia.connections.plane_book import PlaneBook
 from atalaia.connections.port import Port, plain
 from atalaia.connections.registry import Configured
 from atalaia.connections.rhythms import RhythmReader
@@ -35,6 +36,7 @@ from atalaia.connections.state import (
     Open,
     Opening,
     Proven,
+    Reopened,
     Rules,
     Start,
     State,
@@ -60,7 +62,7 @@ from atalaia.events.model import Appended, Fact, Heard
 from atalaia.ids import derived_uuid7
 from atalaia.store.leases import Lease, check
 from atalaia.store.tables import connection_states, planes
-from atalaia.store.upsert import upsert, upsert_many
+from atalaia.store.upsert import upsert
 
 log = structlog.get_logger(__name__)
 
@@ -87,15 +89,6 @@ class Kind:
         return [plane.name for plane in self.planes if plane.essential and plane.hearing]
 
 
-@dataclass
-class _Seen:
-    state: PlaneState
-    claim: str
-    evidence: dict[str, Any]
-    seen_ms: int | None
-    checked_ms: int
-
-
 class Keeper:
     """Runs until cancelled. Every transition is a fact, written under the lease's epoch."""
 
@@ -119,10 +112,8 @@ class Keeper:
         self._inputs: asyncio.Queue[tuple[Input | Fenced, dict[str, Any]]] = asyncio.Queue()
         self._session: asyncio.Task[None] | None = None
         self._number = 0  # grows when a session begins and when it is closed
-        self._anew: set[str] = set()  # planes that this session has still to prove
         self._alarm: asyncio.Task[None] | None = None
-        self._planes: dict[str, _Seen] = {}
-        self._changed: set[str] = set()
+        self._planes = PlaneBook(kind.planes)
         self._failure: dict[str, Any] = {}  # what ended the last try, until one is live
         self._flushed_ms: int | None = None
         self._source = Source(configured.id, lease.epoch)
@@ -166,16 +157,18 @@ class Keeper:
         """While nobody kept the connection, nothing was heard: that is a gap like any other."""
         essential = self._kind.hearing
 
-        def work(tx: Connection) -> int | None:
+        def work(tx: Connection) -> tuple[int | None, dict[str, int]]:
             query = select(connection_states.c.heard_ms)
             row = tx.execute(query.where(connection_states.c.connection == self.configured.id)).first()
+            mine = (planes.c.connection == self.configured.id, planes.c.seen_ms.is_not(None))
+            seen = tx.execute(select(planes.c.plane, planes.c.seen_ms).where(*mine))
+            proofs = {one.plane: one.seen_ms for one in seen}
             if row is None or row.heard_ms is None:
-                return None  # no session was open, so that a gap is open already
-            mine = (planes.c.connection == self.configured.id, planes.c.plane.in_(essential))
-            proofs = tx.scalars(select(planes.c.seen_ms).where(*mine, planes.c.seen_ms.is_not(None)))
-            return min([row.heard_ms, *proofs])
+                return None, proofs  # no session was open, so that a gap is open already
+            return min([row.heard_ms, *(proofs[one] for one in essential if one in proofs)]), proofs
 
-        started = await self._retry(lambda: self.log.store.read(work))
+        started, proofs = await self._retry(lambda: self.log.store.read(work))
+        self._planes.remember(proofs)
         if started is not None:
             gap = self.gap(started, "The hub was not running.", "downtime")
             await self._retry(lambda: self.append_facts([gap]))
@@ -211,7 +204,7 @@ class Keeper:
         match command:
             case Open():
                 self._number += 1
-                self._anew = {plane.name for plane in self._kind.planes if plane.anew}
+                self._planes.begin_anew(to_ms(self._ambient.clock.now()))
                 self._session = asyncio.create_task(self._run_session(self._number))
             case Close():
                 await self._close()
@@ -284,7 +277,7 @@ class Keeper:
             "reason": _reason(state),
             "attempt": getattr(state, "attempt", 0),
             "epoch": self.lease.epoch,
-            "evidence": evidence | {name: _brief(seen) for name, seen in self._planes.items()},
+            "evidence": evidence | self._planes.brief(),
         }
         if isinstance(state, NeedsPerson | Asking):
             data["ask"] = state.ask
@@ -292,8 +285,7 @@ class Keeper:
 
     def _gap_of(self, hearing: Hearing) -> Fact:
         # Pings may go on while events are lost, so the gap starts where everything was last proven.
-        proofs = [self._planes[name].seen_ms for name in self._kind.hearing if name in self._planes]
-        started = min([to_ms(hearing.since), *[proof for proof in proofs if proof is not None]])
+        started = self._planes.oldest(self._kind.hearing, to_ms(hearing.since))
         return self.gap(started, hearing.cause, "loss")
 
     def gap(self, started: int, cause: str, origin: str) -> Fact:
@@ -317,7 +309,7 @@ class Keeper:
             "since_ms": to_ms(state.since) if not isinstance(state, Stopped) else now,
             "attempt": getattr(state, "attempt", 0),
             "reason": _reason(state),
-            "evidence": json.dumps(evidence),
+            "evidence": json.dumps(evidence | _ask(state)),
             "epoch": self.lease.epoch,
             "until_ms": to_ms(state.until) if isinstance(state, Waiting) else None,
             "kind": kind_of(state),
@@ -352,16 +344,16 @@ class Keeper:
         while True:
             await self._ambient.clock.sleep(PLANES_EVERY_S)
             heard = to_ms(self.state.heard_at) if isinstance(self.state, AtWork) else None
-            if not self._changed and heard in (None, self._flushed_ms):
+            if not self._planes.changed and heard in (None, self._flushed_ms):
                 continue
-            changed, self._changed = self._changed, set()
+            changed, self._planes.changed = self._planes.changed, set()
             try:
                 await self.log.store.write(
                     lambda tx, names=changed, heard=heard: self._write_planes(tx, names, heard)
                 )
                 self._flushed_ms = heard
             except StoreUnavailable:
-                self._changed |= changed
+                self._planes.changed |= changed
             except Fenced as fenced:
                 self._inputs.put_nowait((fenced, {}))
                 return
@@ -371,18 +363,10 @@ class Keeper:
 
     def _write_planes(self, tx: Connection, names: set[str], heard_ms: int | None) -> None:
         check(tx, self.lease.name, self.lease.epoch)
-        rows = [self._plane_row(name, self._planes[name]) for name in sorted(names)]
-        upsert_many(tx, planes, rows, ("connection", "plane"))
+        self._planes.write(tx, self.configured.id, names)
         if heard_ms is not None:
             mine = connection_states.c.connection == self.configured.id
             tx.execute(connection_states.update().where(mine).values(heard_ms=heard_ms))
-
-    def _plane_row(self, name: str, seen: _Seen) -> dict[str, Any]:
-        return {
-            "connection": self.configured.id, "plane": name, "state": seen.state,
-            "claim": fit_text(seen.claim, TEXT_CHARS_MAX), "evidence": json.dumps(seen.evidence),
-            "seen_ms": seen.seen_ms, "checked_ms": seen.checked_ms,
-        }  # fmt: skip
 
     def _end(self, task: asyncio.Task[None] | None) -> None:
         if task is not None:
@@ -393,18 +377,9 @@ class Keeper:
     async def append(self, heard: Sequence[Heard], came_ms: int | None, number: int) -> list[Appended]:
         answer = await self.log.put(self._source, heard)
         self._sign(number)
-        if came_ms is not None and number == self._number:
-            self._prove_by_events(came_ms)
+        if came_ms is not None and number == self._number and self._planes.prove_by_events(came_ms):
+            self._all_proven("what came by itself", number)
         return answer
-
-    def _prove_by_events(self, came_ms: int) -> None:
-        """Hearing is proven up to what is durable; what came after it may still be lost with this process."""
-        for plane in self._kind.planes:
-            seen = self._planes.get(plane.name)
-            if plane.by_events and seen is not None and (seen.seen_ms or 0) < came_ms:
-                seen.seen_ms = came_ms
-                self._changed.add(plane.name)
-                self._proven_anew(plane.name, self._number)
 
     def prove(
         self, plane: str, state: PlaneState, claim: str, evidence: Mapping[str, Any], number: int
@@ -412,29 +387,34 @@ class Keeper:
         if number != self._number:
             return
         now = to_ms(self._ambient.clock.now())
-        before = self._planes.get(plane)
-        seen = now if state == "proven" else (before.seen_ms if before else None)
-        self._planes[plane] = _Seen(state, claim, plain(evidence), seen, now)
-        self._changed.add(plane)
+        done = self._planes.prove(plane, state, claim, plain(evidence), now)
         # While opening, a single proof is not yet a sign of life: the session must become live in time.
         if state == "proven" and not isinstance(self.state, Opening):
             self._sign(number)
-        if state == "proven":
-            self._proven_anew(plane, number)
+        if done:
+            self._all_proven(plane, number)
 
-    def _proven_anew(self, plane: str, number: int) -> None:
-        """Take a plane off those that the session has still to prove; with the last one it is live."""
-        if plane not in self._anew:
+    def _all_proven(self, by: str, number: int) -> None:
+        """Take it that nothing is left to be proven anew: an unproven session is live."""
+        if kind_of(self.state) is Truth.UNPROVEN:
+            self.tell(Proven(), {"proven": by}, number)
+
+    def reopened(self, reason: str, number: int) -> None:
+        """Take it that the upstream opened its session anew: hearing was interrupted, and is to be proven."""
+        if number != self._number:
             return
-        self._anew.discard(plane)
-        if not self._anew and kind_of(self.state) is Truth.UNPROVEN:
-            self.tell(Proven(), {"proven": plane}, number)
+        # Where the gap begins is what was proven until now: the look goes on and proves the new session.
+        now = self._ambient.clock.now()
+        heard = self.state.heard_at if isinstance(self.state, AtWork) else now
+        since = self._planes.oldest(self._kind.hearing, to_ms(heard))
+        self._planes.begin_anew(to_ms(now))
+        self.tell(Reopened(reason, from_ms(since)), {}, number)
 
     def tell(self, got: Input, evidence: Mapping[str, Any], number: int) -> None:
         if number != self._number:
             return
-        if isinstance(got, Proven) and self._anew:
-            missing = ", ".join(sorted(self._anew))
+        if isinstance(got, Proven) and self._planes.missing:
+            missing = ", ".join(sorted(self._planes.missing))
             got = Doubt(f"Not proven since it was opened: {missing}.", Truth.UNPROVEN)
         self._inputs.put_nowait((got, plain(evidence)))
 
@@ -475,5 +455,6 @@ def _reason(state: State) -> str:
     )
 
 
-def _brief(seen: _Seen) -> dict[str, Any]:
-    return {"state": seen.state, "claim": seen.claim, "seen_ms": seen.seen_ms, **seen.evidence}
+def _ask(state: State) -> dict[str, str]:
+    """Answer what a person is asked to do, for the screen."""
+    return {"ask": state.ask} if isinstance(state, NeedsPerson | Asking) else {}

@@ -19,7 +19,7 @@ from atalaia.connections.truth import Truth
 from atalaia.events.gaps import Reconcile, Reconciled
 from atalaia.events.log import known_marks, newest_of
 from atalaia.events.model import Appended, Fact, Heard
-from atalaia.store.tables import alerts
+from atalaia.store.tables import alerts, planes
 
 if TYPE_CHECKING:
     from atalaia.connections.keeper import Keeper
@@ -50,6 +50,9 @@ class Port:
     async def needs(self, reason: str, /, *, ask: str, kind: Truth, **evidence: Any) -> None:
         self._keeper.tell(Need(reason, ask, kind), evidence, self._number)
 
+    async def reopened(self, reason: str, /) -> None:
+        self._keeper.reopened(reason, self._number)
+
     # Alarms.
 
     async def alert(self, cause: str, title: str, *, todo: str, **known: Any) -> None:
@@ -73,6 +76,9 @@ class Port:
 
     async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Mapping[str, int]:
         return await self._store.read(lambda tx: newest_of(tx, self.connection, keys, types))
+
+    async def accounts(self) -> frozenset[str]:
+        return await self._store.read(_accounts)
 
     # What may have been missed.
 
@@ -112,6 +118,12 @@ class Port:
 def _stands(tx: Connection, cause: str) -> bool:
     query = select(alerts.c.cause).where(alerts.c.cause == cause, alerts.c.resolved_ms.is_(None))
     return tx.execute(query).first() is not None
+
+
+def _accounts(tx: Connection) -> frozenset[str]:
+    rows = tx.scalars(select(planes.c.evidence).where(planes.c.evidence.contains('"account"')))
+    seen = (str(json.loads(row).get("account") or "") for row in rows)
+    return frozenset(one for one in seen if one)
 
 
 def plain(evidence: Mapping[str, Any]) -> dict[str, Any]:

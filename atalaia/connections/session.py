@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from atalaia.ambient import Ambient
 from atalaia.connections.ladder import Granted, Held, Ladder, Rung, Unfit
+from atalaia.connections.pairing import Code
 from atalaia.connections.silence import Rhythm
 from atalaia.connections.truth import Truth
 from atalaia.events.gaps import Reconcile, Reconciled
@@ -95,6 +96,14 @@ class SessionPort(Protocol):
         """
         ...
 
+    async def reopened(self, reason: str, /) -> None:
+        """Report that the upstream's own session is another one than at the last look, e.g. paired anew.
+
+        What it missed meanwhile is a gap, and the planes that must be proven `anew` are not proven any more:
+        a live one becomes suspect (`unproven`) until they are. Call it before they are proven.
+        """
+        ...
+
     # What was heard, and what may have been missed.
 
     async def known(self, starts: Sequence[str]) -> set[str]:
@@ -103,6 +112,10 @@ class SessionPort(Protocol):
 
     async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Mapping[str, int]:
         """Answer when the latest event of these types occurred, by key; keys without one are left out."""
+        ...
+
+    async def accounts(self) -> frozenset[str]:
+        """Answer which accounts sessions of this hub were seen to be: evidence `account` of their planes."""
         ...
 
     async def rhythm(self) -> Rhythm:
@@ -164,10 +177,14 @@ class CheckStep:
 
 @dataclass(frozen=True, slots=True)
 class Hooked:
-    """What one webhook says: events for the log, and the files that were in it, by their SHA-256."""
+    """What one webhook says: events for the log, and the files that were in it, by their SHA-256.
+
+    code: a pairing code that was in it; it goes beside the log, never into it.
+    """
 
     heard: list[Heard]
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    code: Code | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,17 @@ class Need:
 
 
 @dataclass(frozen=True)
+class Reopened:
+    """The session reports that the upstream's session is another one since its last look.
+
+    since: until then hearing was proven.
+    """
+
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Lost:
     """The session ended; `error` is one of the five."""
 
@@ -141,7 +152,7 @@ class Tick:
     """Time passed."""
 
 
-Input = Start | Stop | Proven | Heard | Doubt | Need | Lost | Tick
+Input = Start | Stop | Proven | Heard | Doubt | Need | Reopened | Lost | Tick
 
 
 @dataclass(frozen=True)
@@ -197,6 +208,11 @@ def step(state: State, got: Input, now: datetime, rules: Rules) -> tuple[State, 
             return state, []
         case ((Opening() | Live() | Suspect() | Asking()), (Doubt() | Need())):
             return _doubted(state, got, now, rules)
+        case Live(), Reopened(reason=reason, since=since):
+            unproven = Suspect(state.attempt, now, state.since, state.heard_at, reason, Truth.UNPROVEN)
+            return unproven, [Hearing(since, reason)]
+        case Suspect(kind=Truth.UNPROVEN), Reopened(reason=reason, since=since):
+            return state, [Hearing(since, reason)]
         case ((Suspect() | Asking()), Proven()):
             return Live(state.attempt, state.live_since, now), [WakeAt(now + rules.silence)]
         case Live(), (Heard() | Proven()):

@@ -34,5 +34,8 @@ class Truth(StrEnum):
 
 # What is heard no more, although the line to the upstream is open: from its beginning on there is a gap.
 NOT_HEARING = frozenset(
-    {Truth.DEAF, Truth.HUNG, Truth.BROWSER_LOST, Truth.LOGGED_OUT, Truth.CLOSED, Truth.SILENT}
-)
+    {
+        Truth.STARTING, Truth.PAIRING, Truth.DEAF, Truth.HUNG, Truth.BROWSER_LOST, Truth.LOGGED_OUT,
+        Truth.CLOSED, Truth.SILENT,
+    }
+)  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from atalaia.connections.pairing import Pairing
 from atalaia.connections.session import Check, Hook, Plane, RunSession
 from atalaia.deliveries.formats import Format
 from atalaia.events.policy import Keep
@@ -40,6 +41,7 @@ class Connector:
     server: the upstream's server that several sessions share, for limits of recovery: (settings) -> a name.
     routine: how often a session is asked to reconcile although no gap is known; None = it cannot, or need
     not.
+    pairing: how a person pairs a session with a phone; None = nothing is paired.
     """
 
     name: str
@@ -61,3 +63,4 @@ class Connector:
     rhythms: Mapping[str, str] = field(default_factory=dict[str, str])
     server: Callable[[Any], str] | None = None
     routine: timedelta | None = None
+    pairing: Pairing | None = None

@@ -38,3 +38,14 @@ recoveries = Table(
     Index("ix_recoveries_connection", "connection", "started_ms"),
     Index("ix_recoveries_server", "server", "started_ms"),
 )
+
+# The code that a session shows for its pairing, for seconds: never in the log, sealed where it is a text.
+pairing_codes = Table(
+    "pairing_codes",
+    metadata,
+    Column("connection", String(36), primary_key=True),
+    Column("mark", String(64), nullable=False),  # a hash of the code, "" = begun, none came yet
+    Column("sealed", Text, nullable=False),  # what is typed into the phone; a picture is never kept
+    Column("since_ms", BigInteger, nullable=False),  # of the first code since the pairing was begun
+    Column("shown_ms", BigInteger, nullable=False),  # of this code
+)

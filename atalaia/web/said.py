@@ -64,6 +64,8 @@ _OURS: tuple[str, ...] = (
     N_("The session ended while this was tried."),
     N_("It took too long."),
     N_("The look took too long."),
+    N_("Not proven since the session was opened."),
+    N_("Not proven since it was opened: {}."),
     # planes
     N_("no channels"),
     N_("a channel was not told"),

@@ -429,3 +429,49 @@ async def test_what_the_session_before_proved_does_not_count_after_a_reconnect(o
     await again.proves("in", "out")
     await until_async(lambda: _is(one, "live", ""))
     assert (await one.types())[-3:] == ["connection.opening", "connection.suspect", "connection.live"]
+
+
+async def test_an_upstreams_session_that_was_opened_anew_is_unproven_and_what_it_missed_is_a_gap(one: Rig):
+    one.kind = replace(one.kind, planes=ANEW)
+    await one.start()
+    session = await one.upstream.opened(1)
+    await session.proves("page", "in", "out")
+    await session.port.live()
+    await one.state("live")
+    proven = to_ms(one.clock.now())
+    await one.clock.run_for(9)
+    await session.port.reopened("It was paired anew.")
+    await session.proves("page", "in")
+    await until_async(lambda: _is(one, "suspect", "unproven"))
+    await one.clock.run_for(2)
+
+    seen = await one.planes()
+    assert (seen["out"]["state"], seen["out"]["seen_ms"]) == ("unknown", proven)
+    assert "Not proven since the session was opened." in seen["out"]["evidence"]
+    [gap] = of(await one.facts(), "gap.opened")
+    assert (gap["from_ms"], gap["cause"]) == (proven, "It was paired anew.")
+    await session.proves("out")
+    await until_async(lambda: _is(one, "live", ""))
+
+
+async def test_the_next_process_shows_planes_as_unproven_and_still_knows_when_they_were_proven(one: Rig):
+    one.kind = replace(one.kind, planes=ANEW)
+    await one.start()
+    session = await one.upstream.opened(1)
+    await session.proves("page", "in", "out")
+    await session.port.live()
+    await one.state("live")
+    proven = to_ms(one.clock.now())
+    await one.clock.run_for(2)
+    await one.stop()
+    await one.clock.run_for(60)
+    await one.start()
+    await one.upstream.opened(2)
+    await one.clock.run_for(2)
+
+    await until_async(lambda: _plane(one, "in", "unknown"))
+    assert (await one.planes())["in"]["seen_ms"] == proven
+
+
+async def _plane(rig: Rig, name: str, state: str) -> bool:
+    return (await rig.planes())[name]["state"] == state

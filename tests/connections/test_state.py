@@ -24,6 +24,7 @@ from atalaia.connections.state import (
     Open,
     Opening,
     Proven,
+    Reopened,
     Rules,
     Start,
     Stop,
@@ -64,12 +65,14 @@ SCAN = Need("unpaired", "Pair it again", Truth.LOGGED_OUT)
 DEAF = Doubt("missed", Truth.DEAF)
 MISSED = Hearing(ago(5), "missed")
 UNPAIRED = Hearing(ago(5), "unpaired")
+ANOTHER = Reopened("loaded anew", ago(8))
 WAIT_NOW = Waiting(2, NOW, NOW + PAUSE, "down again")
 
 PAIRS = {
     (STOPPED, Start()): OPEN_NOW,
     (STOPPED, Stop()): (STOPPED, []),
     (STOPPED, Proven()): (STOPPED, []),
+    (STOPPED, ANOTHER): (STOPPED, []),
     (STOPPED, Heard()): (STOPPED, []),
     (STOPPED, Doubt("x")): (STOPPED, []),
     (STOPPED, Lost(DOWN)): (STOPPED, []),
@@ -80,6 +83,7 @@ PAIRS = {
     (OPENING, Start()): (OPENING, []),
     (OPENING, Stop()): (STOPPED, [Close()]),
     (OPENING, Proven()): (Live(2, NOW, NOW), [WakeAt(NOW + SILENCE)]),
+    (OPENING, ANOTHER): (OPENING, []),
     (OPENING, Heard()): (Opening(2, ago(10), NOW), []),
     (OPENING, Doubt("x")): (OPENING, []),
     (OPENING, Lost(DOWN)): (WAIT_NOW, [Close(), WakeAt(NOW + PAUSE)]),
@@ -96,6 +100,10 @@ PAIRS = {
     (LIVE, Start()): (LIVE, []),
     (LIVE, Stop()): (STOPPED, [Close(), Hearing(ago(5), "stopped")]),
     (LIVE, Proven()): (Live(2, ago(20), NOW), []),
+    (LIVE, ANOTHER): (
+        Suspect(2, NOW, ago(20), ago(5), "loaded anew", Truth.UNPROVEN),
+        [Hearing(ago(8), "loaded anew")],
+    ),
     (LIVE, Heard()): (Live(2, ago(20), NOW), []),
     (LIVE, Doubt("x")): (Suspect(2, NOW, ago(20), ago(5), "x"), []),
     (LIVE, Lost(DOWN)): (WAIT_NOW, [Close(), Hearing(ago(5), "down again"), WakeAt(NOW + PAUSE)]),
@@ -109,6 +117,7 @@ PAIRS = {
     (SUSPECT, Start()): (SUSPECT, []),
     (SUSPECT, Stop()): (STOPPED, [Close(), Hearing(ago(5), "stopped")]),
     (SUSPECT, Proven()): (Live(2, ago(20), NOW), [WakeAt(NOW + SILENCE)]),
+    (SUSPECT, ANOTHER): (SUSPECT, []),
     (SUSPECT, Heard()): (Suspect(2, ago(3), ago(20), NOW, "no canary"), []),
     (SUSPECT, Doubt("x")): (SUSPECT, []),
     (SUSPECT, Lost(DOWN)): (WAIT_NOW, [Close(), Hearing(ago(5), "down again"), WakeAt(NOW + PAUSE)]),
@@ -122,6 +131,7 @@ PAIRS = {
     (ASKING, Start()): (ASKING, []),
     (ASKING, Stop()): (STOPPED, [Close(), Hearing(ago(5), "stopped")]),
     (ASKING, Proven()): (Live(2, ago(20), NOW), [WakeAt(NOW + SILENCE)]),
+    (ASKING, ANOTHER): (ASKING, []),
     (ASKING, Heard()): (Asking(2, ago(3), ago(20), NOW, "no phone", "Scan the code", Truth.PAIRING), []),
     (ASKING, Doubt("x")): (ASKING, []),
     (ASKING, DEAF): (Suspect(2, NOW, ago(20), ago(5), "missed", Truth.DEAF, told=True), [MISSED]),
@@ -135,6 +145,7 @@ PAIRS = {
     (WAITING, Start()): OPEN_NOW,
     (WAITING, Stop()): (STOPPED, [Close()]),
     (WAITING, Proven()): (WAITING, []),
+    (WAITING, ANOTHER): (WAITING, []),
     (WAITING, Heard()): (WAITING, []),
     (WAITING, Doubt("x")): (WAITING, []),
     (WAITING, Lost(DOWN)): (WAITING, []),
@@ -145,6 +156,7 @@ PAIRS = {
     (NEEDS, Start()): OPEN_NOW,
     (NEEDS, Stop()): (STOPPED, [Close()]),
     (NEEDS, Proven()): (NEEDS, []),
+    (NEEDS, ANOTHER): (NEEDS, []),
     (NEEDS, Heard()): (NEEDS, []),
     (NEEDS, Doubt("x")): (NEEDS, []),
     (NEEDS, Lost(DOWN)): (NEEDS, []),
@@ -153,7 +165,7 @@ PAIRS = {
     (NEEDS, Tick()): (NEEDS, []),
 }
 STATES = [STOPPED, OPENING, LIVE, SUSPECT, ASKING, WAITING, NEEDS]
-INPUTS = [Start(), Stop(), Proven(), Heard(), Doubt("x"), DEAF, SCAN, Lost(DOWN), Tick()]
+INPUTS = [Start(), Stop(), Proven(), Heard(), Doubt("x"), DEAF, SCAN, ANOTHER, Lost(DOWN), Tick()]
 
 
 def said(value: object) -> str:
@@ -203,6 +215,11 @@ def test_a_session_that_is_open_again_but_unproven_is_not_live():
     assert (name_of(state), kind_of(state)) == ("suspect", Truth.UNPROVEN)
     state, _ = step(state, Proven(), NOW, RULES)
     assert (name_of(state), kind_of(state)) == ("live", Truth.NONE)
+
+
+def test_an_unproven_session_that_is_opened_once_more_has_another_gap():
+    state, _ = step(LIVE, ANOTHER, NOW, RULES)
+    assert step(state, ANOTHER, NOW, RULES) == (state, [Hearing(ago(8), "loaded anew")])
 
 
 def test_what_an_unproven_session_heard_until_its_loss_ends_in_a_gap():

@@ -25,8 +25,14 @@ class Unasked:
     async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Mapping[str, int]:
         raise AssertionError(keys)
 
+    async def accounts(self) -> frozenset[str]:
+        raise AssertionError
+
     async def rhythm(self) -> Rhythm:
         raise AssertionError
+
+    async def reopened(self, reason: str, /) -> None:
+        raise AssertionError(reason)
 
     async def lost_hearing(self, since_ms: int, cause: str) -> None:
         raise AssertionError(cause)

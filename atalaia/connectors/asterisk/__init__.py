@@ -70,6 +70,7 @@ CONNECTOR = Connector(
     formats=(MESSAGES,),
     silence=timedelta(seconds=60),
     keep={"canary": Keep.COUNT, "*": Keep.KEEP},
+    routine=timedelta(minutes=30),
     subscriptions=subscriptions,
     servers=servers,
     world="calls",

@@ -83,5 +83,6 @@ CONNECTOR = Connector(
     },
     jobs=LateKinds(_jobs),
     schedules=(Schedule("verify_schemes", attrgetter("verify_every_s"), _sweep),),
+    routine=timedelta(minutes=30),
     world="vehicles",
 )

@@ -225,16 +225,19 @@ class Session:
     # What may have been missed.
 
     async def _reconcile_again_and_again(self) -> None:
-        """After each gap, read the watched vehicles anew. What their units sent meanwhile nobody repeats."""
+        """After each gap and every half hour, read the watched vehicles anew.
+
+        What their units sent in a gap nobody repeats; in a routine check all of them must still be known.
+        """
         while True:
             what = await self._port.to_reconcile()
             try:
-                report = await self._reconcile()
+                report = await self._reconcile(routine=what.routine)
             except Unavailable:
                 continue  # the gap stays open and is handed out again
             await self._port.reconciled(what, report)
 
-    async def _reconcile(self) -> Reconciled:
+    async def _reconcile(self, *, routine: bool) -> Reconciled:
         watched = self._settings.watched
         if not watched:
             return Reconciled(lost="no")  # nobody was listened to, so nothing was missed
@@ -245,6 +248,8 @@ class Session:
                 return await self._is_known(self._line, vehicle)
 
         answers = await asyncio.gather(*(read(vehicle) for vehicle in watched))
+        if routine:
+            return Reconciled(checked={"vehicles": sum(answers)}, lost="no")
         return Reconciled(
             checked={"vehicles": len(watched)}, recovered={"vehicles_read": sum(answers)}, unknown=UNKNOWN
         )

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from atalaia.ambient import Ambient
+from atalaia.connections.pairing import Code, Pairing
 from atalaia.connections.session import CheckStep, Hook, Hooked, Plane, SessionPort
 from atalaia.connectors.connector import Connector
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
@@ -22,8 +23,8 @@ PLANES = (
     Plane("server", "Server", fresh_s=120),
     Plane("browser", "Browser", fresh_s=120),
     Plane("page", "Page", fresh_s=600),
-    Plane("message_in", "Messages in", fresh_s=86_400),
-    Plane("message_out", "Messages out", essential=False, fresh_s=86_400),
+    Plane("message_in", "Messages in", fresh_s=86_400, anew=True),
+    Plane("message_out", "Messages out", essential=False, fresh_s=86_400, anew=True),
     Plane("intake", "Our intake", essential=False, fresh_s=86_400),
 )
 
@@ -45,6 +46,20 @@ async def _check(settings: Any, ambient: Ambient) -> list[CheckStep]:
 def _server(settings: Any) -> str:
     """Answer which server several sessions share, for the limits of recovery."""
     return settings.server_url or settings.gateway_url
+
+
+async def _look_for_code(settings: Any, ambient: Ambient) -> Code:
+    """Answer the pairing code that is wanted, as `pairing.look` says."""
+    from atalaia.connectors.wppconnect import pairing
+
+    return await pairing.look(settings, ambient)
+
+
+async def _begin_pairing(settings: Any, ambient: Ambient, connection: str, phone: str) -> bool:
+    """Open a session for pairing, as `pairing.begin` says."""
+    from atalaia.connectors.wppconnect import pairing
+
+    return await pairing.begin(settings, ambient, connection, phone)
 
 
 def _jobs() -> Sequence[JobKind]:
@@ -80,7 +95,8 @@ CONNECTOR = Connector(
     silence=timedelta(minutes=5),
     keep={
         "onpresencechanged": Keep.COUNT,  # of contacts; that they come is the proof, not what they say
-        "qrcode": Keep.COUNT,  # the code itself is fetched when somebody looks
+        "qrcode": Keep.COUNT,  # codes are shown to who pairs, and kept by nobody
+        "phoneCode": Keep.COUNT,
         "*": Keep.KEEP,
     },
     rhythms={
@@ -88,6 +104,7 @@ CONNECTOR = Connector(
         "onack": "acks",
         "onselfmessage": "own",
         "onpresencechanged": "presence",
+        "status-find": "pages",  # of a page that is loaded or closed
         "*": "other",
     },
     server=_server,
@@ -95,4 +112,10 @@ CONNECTOR = Connector(
     jobs=LateKinds(_jobs),
     hook=Hook(_hook_token, _take_hook),
     world="chats",
+    pairing=Pairing(
+        _look_for_code,
+        _begin_pairing,
+        by_number=lambda settings: bool(settings.server_url),
+        expected=lambda settings: settings.phone,
+    ),
 )

@@ -8,15 +8,13 @@ from pydantic import BaseModel
 
 from atalaia.ambient import Ambient
 from atalaia.connections.session import CheckStep
+from atalaia.connectors.wppconnect import versions
 from atalaia.connectors.wppconnect.door import Claim, Word
 from atalaia.connectors.wppconnect.gateway import GatewayDoor
 from atalaia.connectors.wppconnect.server import NoSession, ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.connectors.wppconnect.wids import comparable
 from atalaia.errors import Refused, UpstreamError
-
-KNOWN_SERVERS = "2.8.7"  # from here on the renamed status is followed
-RENAMED_IN = (2, 8, 7)
 
 
 async def check(settings: BaseModel, ambient: Ambient) -> list[CheckStep]:
@@ -91,16 +89,10 @@ class _Checker:
 
     def _version(self, version: str) -> None:
         """Versions before the renamed status never notice that a phone was unpaired."""
-        parts = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
-        if not parts:
+        if not versions.parts_of(version):
             self._say("Version", "skipped", "The server does not say its version while no session is open.")
-        elif parts < RENAMED_IN:
-            said = (
-                f"Server {version} may take an unpaired session for a connected one (status renamed since)."
-            )
-            self._say(
-                "Version", "failed", said, f"Update the server to {KNOWN_SERVERS} or newer.", version=version
-            )
+        elif said := versions.skew_of(version):
+            self._say("Version", "failed", said, versions.TODO, version=version)
         else:
             self._say("Version", "ok", f"Server {version}.", version=version)
 

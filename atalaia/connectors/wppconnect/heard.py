@@ -13,7 +13,7 @@ import orjson
 
 from atalaia.connectors.wppconnect.envelope import Json, Said, read_time_ms
 from atalaia.connectors.wppconnect.message import CIPHERTEXT, REVOKED, without_secrets
-from atalaia.connectors.wppconnect.wids import read_message_id, read_wid
+from atalaia.connectors.wppconnect.wids import MessageId, Wid, read_message_id, read_wid
 from atalaia.events.model import Heard
 
 PREFIX = "wppconnect."
@@ -27,6 +27,7 @@ REVOKE = f"{PREFIX}onrevokedmessage"
 POLL = f"{PREFIX}onpollresponse"
 CALL = f"{PREFIX}incomingcall"
 ALIAS = f"{PREFIX}pn-lid"  # our own question about a contact, and its answer
+CANARY = f"{PREFIX}canary"  # our own message that proves a way, see canary.py
 UNREADABLE = f"{PREFIX}unreadable"
 MESSAGES = (MESSAGE, OWN_MESSAGE, UNREAD_MESSAGE)
 # What tells of the session; equal ones are told again and mean something each time.
@@ -72,6 +73,12 @@ def asked_alias(answer: Mapping[str, Any], came_ms: int) -> Heard:
     body = orjson.dumps({key: answer.get(key) for key in ("phoneNumber", "lid", "contact")}).decode()
     mark = f"alias:{lid}:{phone}" if lid and phone else None
     return Heard(ALIAS, str(lid or phone or ""), came_ms, body, mark)
+
+
+def canary(sent: MessageId, chat: Wid, at_ms: int) -> Heard:
+    """Answer a message of our own making, so that nobody takes it for somebody's words."""
+    body = orjson.dumps({"id": sent.serialized, "to": str(chat)}).decode()
+    return Heard(CANARY, str(chat), at_ms, body, f"canary:{sent.identity}")
 
 
 def _time_ms(kind: str, payload: Mapping[str, Any]) -> int | None:

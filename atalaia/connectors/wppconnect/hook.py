@@ -10,8 +10,10 @@ import binascii
 import hashlib
 from typing import Any, cast
 
+from atalaia.connections.pairing import Code
 from atalaia.connections.session import Hooked
 from atalaia.connectors.wppconnect import heard
+from atalaia.connectors.wppconnect.canary import marked
 from atalaia.connectors.wppconnect.envelope import Json, Said, read_said, session_key
 from atalaia.connectors.wppconnect.message import MEDIA
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
@@ -19,6 +21,7 @@ from atalaia.errors import Unreadable
 
 # A thumbnail stays where it is; the file itself, which `autoDownload` puts there, is kept beside the log.
 INLINE_CHARS_MAX = 32_768
+CODES = ("qrcode", "urlcode", "phoneCode")  # events and their keys alike
 
 
 def take_hook(settings: Any, raw: bytes, came_ms: int) -> Hooked:
@@ -33,11 +36,20 @@ def take_hook(settings: Any, raw: bytes, came_ms: int) -> Hooked:
     except Unreadable:
         return Hooked([heard.unreadable(raw, came_ms)])
     files: dict[str, bytes] = {}
-    payload = _without_files(said.payload, files)
+    code = _code_in(said)
+    payload = _without_files({k: v for k, v in said.payload.items() if k not in CODES}, files)
+    payload = marked(payload, settings)
     if said.session and session_key(said.session) not in names:
         payload = {**payload, "$other_session": said.session}
     whole = Said(said.event, said.session, payload, said.event_id, said.said_ms, said.form)
-    return Hooked([heard.heard_of(whole, came_ms)], files)
+    return Hooked([heard.heard_of(whole, came_ms)], files, code)
+
+
+def _code_in(said: Said) -> Code | None:
+    """Answer the pairing code that an event shows; it lives for seconds and is nothing for a log."""
+    place, word = ("urlcode", "scan") if said.event == "qrcode" else ("phoneCode", "type")
+    text = said.payload.get(place) if said.event in CODES else None
+    return Code(word, text=text) if isinstance(text, str) and text else None
 
 
 def _without_files(payload: Json, files: dict[str, bytes]) -> Json:

@@ -49,6 +49,10 @@ class WppconnectInterpreter:
         payload = _object(event.body)
         telling = _Telling(event)
         match event.type:
+            case heard.CANARY:
+                self._canary(payload)
+            case heard.MESSAGE | heard.OWN_MESSAGE | heard.UNREAD_MESSAGE if payload.get("$canary"):
+                self._canary(payload)
             case heard.MESSAGE | heard.OWN_MESSAGE | heard.UNREAD_MESSAGE:
                 self._message(telling, read_message(payload))
             case heard.ACK:
@@ -62,6 +66,12 @@ class WppconnectInterpreter:
             case _:
                 pass  # kept, shown in the log, and no fact is made of what is not understood
         return telling.facts
+
+    def _canary(self, payload: Mapping[str, Any]) -> None:
+        """Remember a message that only proves a way: neither it nor its receipts are facts."""
+        found = read_message_id(payload.get("id"))
+        if found is not None:
+            self._note("canary", found.key, 1)
 
     # Messages.
 
@@ -235,7 +245,7 @@ class WppconnectInterpreter:
         level = payload.get("ack")
         if found is None or found.chat is None or isinstance(level, bool) or not isinstance(level, int):
             raise Unreadable("a receipt that names no message or no level")
-        if found.chat.server in IGNORED_CHATS:
+        if found.chat.server in IGNORED_CHATS or self._recent("canary", found.key):
             return
         conversation, contact = self.conversation(found.chat)
         who = read_wid(payload.get("participant"))

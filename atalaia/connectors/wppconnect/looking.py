@@ -27,11 +27,14 @@ from atalaia.errors import Unavailable
 
 COMPARED = 20
 SCAN = "Scan the code on the session's page with the phone: WhatsApp, linked devices."
+COMPARED_WELL = "Compared: the page has nothing that was not heard."
+NO_ANSWER = "The page gets no answer from WhatsApp."
+ANSWERED = "WhatsApp answered the page."
 WRONG_NUMBER = "Pair the right phone, or correct the expected number in the connection's settings."
 
 
 class Notes(Protocol):
-    """What a look may say and ask of the house."""
+    """What a look may say and ask of the house; see `session.SessionPort`."""
 
     @property
     def ambient(self) -> Ambient: ...
@@ -49,16 +52,20 @@ class Notes(Protocol):
 class Looker:
     """Looks at one session through its server.
 
-    catch_up: brings in what was sent since a moment, once it is known to be missing. since_ms: from when
-    on the page's messages should have come by webhook; older ones were missed for reasons that are known.
+    catch_up: brings in what was sent since a moment, once it is known to be missing. opened: takes it that
+    the session was opened anew. since_ms: from when on the page's messages should have come by webhook; older
+    ones were missed for reasons that are known.
     """
 
     settings: WppconnectSettings
     server: ServerDoor
     notes: Notes
     catch_up: Callable[[int], Awaitable[None]]
+    opened: Callable[[], Awaitable[None]]
     since_ms: int
     own: Wid | None = None
+    version: str = ""
+    _away: bool = False
     _starting_since: float | None = None
     _deaf: Found | None = None
     _deaf_ms: int = 0
@@ -83,9 +90,20 @@ class Looker:
         """Ask what the server says of the session."""
         claim = await self.server.status()
         self.notes.prove("server", "proven", claim=claim.said, version=claim.version)
+        self.version = claim.version or self.version
         if claim.word is not Word.INITIALIZING:
             self._starting_since = None
+        if claim.word is not Word.CONNECTED:
+            self._away = True
+        elif self._away:
+            await self.is_another()
         return claim
+
+    async def is_another(self) -> None:
+        """Take it that the page is another one than at the last look, and has still to prove itself."""
+        self._away = False
+        self.begin_anew()
+        await self.opened()
 
     async def glance(self) -> Found | None:
         """Answer the trouble that shows at first sight, None when there is none: status and check alone."""
@@ -96,7 +114,7 @@ class Looker:
         """Judge the word: everything but `connected` is trusted, because nothing gains by it being a lie."""
         evidence = {"claim": claim.said}
         match claim.word:
-            case Word.CONNECTED:
+            case Word.CONNECTED | Word.UNKNOWN:  # a word that nobody has seen is no claim at all
                 return None
             case Word.QRCODE | Word.PHONECODE:
                 self.notes.prove("page", "failing", claim=claim.said)
@@ -160,17 +178,17 @@ class Looker:
         if deaf is not None:
             self.notes.prove("message_in", "failing", **deaf.evidence)
             return deaf
-        self.notes.prove("message_in", "proven", compared="the page has nothing that was not heard")
+        self.notes.prove("message_in", "proven", said=COMPARED_WELL)
         if self.own is None:
             return Found("not_known", said="The page does not say yet which account it is.")
         try:
             await self.server.round_trip(self.own)
         except NoAnswer:
-            self.notes.prove("message_out", "failing", asked="WhatsApp gave the page no answer")
-            return Found("sick", Truth.DEAF, "The page gets no answer from WhatsApp.")
+            self.notes.prove("message_out", "failing", said=NO_ANSWER)
+            return Found("sick", Truth.DEAF, NO_ANSWER)
         except Unavailable as error:
             return Found("not_known", said=str(error))
-        self.notes.prove("message_out", "proven", asked="WhatsApp answered the page")
+        self.notes.prove("message_out", "proven", said=ANSWERED)
         return Found("healthy", said="The page hears, and WhatsApp answers it.")
 
     async def _bring_in(self, missed: dict[str, int]) -> None:

@@ -73,11 +73,16 @@ class ServerDoor:
     async def status(self) -> Claim:
         return read_claim((await self._get("status-session")).object())
 
-    async def start(self) -> Claim:
-        """Start it with its whole configuration: a later start without the webhook would silently drop it."""
+    async def start(self, phone: str = "") -> Claim:
+        """Start it with its whole configuration: a later start without the webhook would silently drop it.
+
+        phone: pair by a code that is typed on the phone with this number.
+        """
         body: Json = {"waitQrCode": False, "deviceName": self._settings.device_name, "poweredBy": "Atalaia"}
         if self._hook_url:
             body["webhook"] = self._hook_url
+        if phone:
+            body["phone"] = phone
         return read_claim((await self._post("start-session", body, acts=True)).object())
 
     async def close(self) -> bool:

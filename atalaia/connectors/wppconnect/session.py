@@ -15,19 +15,23 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from atalaia.clock import to_ms
-from atalaia.connections.ladder import Ladder, Rung
+from atalaia.connections.ladder import Calm, Ladder, Rung
 from atalaia.connections.recovery import Found, Recovery
 from atalaia.connections.session import Reconciled, SessionPort
 from atalaia.connections.silence import Suspicion
 from atalaia.connections.truth import Truth
+from atalaia.connectors.wppconnect import versions
 from atalaia.connectors.wppconnect.agent import BrowserAgent
 from atalaia.connectors.wppconnect.backfill import Report, reconcile
 from atalaia.connectors.wppconnect.calls import NoAnswer
-from atalaia.connectors.wppconnect.door import Word
+from atalaia.connectors.wppconnect.canary import Canary, marked
+from atalaia.connectors.wppconnect.door import ChatHead, Sent, Word
+from atalaia.connectors.wppconnect.envelope import Json
 from atalaia.connectors.wppconnect.gateway import GatewayDoor
 from atalaia.connectors.wppconnect.looking import SCAN, Looker
 from atalaia.connectors.wppconnect.server import ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
+from atalaia.connectors.wppconnect.wids import Wid
 from atalaia.errors import InDoubt, Rejected, Unavailable, UpstreamError
 
 WATCHED = ("messages",)
@@ -36,6 +40,9 @@ REPEATS_S = (120.0, 600.0, 3600.0)
 # The routine check looks back so far: what a page learned late is found even if this process is a new one.
 ROUTINE_BACK_MS = 6 * 3_600_000
 GONE_AFTER = 2  # looks in a row that the server did not answer
+# A page that opens says so several times over; what it says so long after a start is of another one.
+OPENING_MS = 30_000
+OPENED = "The session's page was closed or loaded anew."
 
 CODE = Rung(
     "code", "Ask for the code",
@@ -86,6 +93,9 @@ class Session:
         self._port = port
         self._clock = port.ambient.clock
         self._mute = 0
+        self._away = False  # what a gateway said last; a server's is the looker's
+        self._since_ms = self._now_ms()  # since when what comes is of the session that is open now
+        self._warned = ""
         self._early: list[Report] = []
         self._repeats: list[tuple[float, int]] = []
 
@@ -97,6 +107,9 @@ class Session:
                 zone=ZoneInfo(self._settings.zone),
                 judge_every=timedelta(seconds=self._settings.probe_every_s),
             )  # fmt: skip
+            self._canary = Canary(
+                self._settings, self._port, self._write, self._own, self._recovery.suspected
+            )
             await self._first_look()
             async with asyncio.TaskGroup() as together:
                 together.create_task(self._recovery.run())
@@ -104,6 +117,7 @@ class Session:
                 together.create_task(self._compare())
                 together.create_task(self._reconcile())
                 together.create_task(self._repeat())
+                together.create_task(self._sing())
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
@@ -111,23 +125,20 @@ class Session:
         self._gateway: GatewayDoor | None = None
         self._agent: BrowserAgent | None = None
         if settings.server_url:
-            door = ServerDoor(settings, self._clock, self._hook_url())
+            door = ServerDoor(settings, self._clock, settings.hook_url(self._port.connection))
             self._server = await stack.enter_async_context(door)
-            self._looker = Looker(settings, self._server, self._port, self._catch_up, self._now_ms())
+            self._looker = Looker(
+                settings, self._server, self._port, self._catch_up, self._opened, self._now_ms()
+            )
         if settings.gateway_url:
             self._gateway = await stack.enter_async_context(GatewayDoor(settings, self._clock))
         if settings.browser_url:
             self._agent = await stack.enter_async_context(BrowserAgent(settings, self._clock))
 
-    def _hook_url(self) -> str:
-        """Answer where the server sends this session's webhooks: the address itself says which it is."""
-        base = self._settings.hub_url
-        token = self._settings.hook_token.get_secret_value()
-        return f"{base}/hooks/{self._port.connection}/{token}" if base else ""
-
     async def _first_look(self) -> None:
         """Say how the session stands as it is found; whatever is wrong is for the ladder."""
         found = await self.look(None)
+        await self._warn()
         if found.health == "healthy":
             await self._port.live(**found.evidence)
             return
@@ -142,9 +153,8 @@ class Session:
 
     async def look(self, why: Suspicion | None) -> Found:
         """Find out how the session is; see `recovery.Hands`."""
-        if self._server is not None:
-            return await self._looker.look()
-        return await self._look_by_gateway(why)
+        found = await (self._looker.look() if self._server is not None else self._look_by_gateway(why))
+        return self._canary.missed if found.health == "healthy" and self._canary.missed else found
 
     async def _look_by_gateway(self, why: Suspicion | None) -> Found:
         """A gateway has only its word. It is trusted when it says no, and proves nothing when it says yes."""
@@ -152,6 +162,9 @@ class Session:
         claim = await gateway.status()
         self._port.prove("server", "proven", claim=claim.said)
         evidence = {"claim": claim.said}
+        if claim.word is Word.CONNECTED and self._away:
+            await self._opened()
+        self._away = claim.word is not Word.CONNECTED
         if claim.word is Word.QRCODE:
             return Found("person", Truth.PAIRING, "The session waits to be paired.", SCAN, None, evidence)
         if claim.word in (Word.CLOSED, Word.DISCONNECTED):
@@ -188,6 +201,7 @@ class Session:
         except InDoubt as error:
             raise Unavailable(str(error)) from error  # a start may be asked for again
         self._looker.begin_anew()
+        self._canary.begin_anew()
 
     async def _restart(self) -> None:
         """Close, then start. A stuck session answers 500 and is reset all the same; a hung one is mute."""
@@ -205,12 +219,14 @@ class Session:
             await self._clock.sleep(self._settings.probe_every_s)
             await self._show_events()
             try:
+                await self._notice_pages()
                 found = await (self._looker.glance() if self._server is not None else self.look(None))
             except Unavailable as error:
                 self._gone(error)
                 continue
             self._mute = 0
             self._take(found)
+            await self._warn()
 
     def _gone(self, error: Unavailable) -> None:
         """Count looks without an answer: one may be chance, more are the loss of the server."""
@@ -219,8 +235,23 @@ class Session:
         if self._mute >= GONE_AFTER:
             raise error
 
+    async def _warn(self) -> None:
+        """Warn of a server whose version does not fit its library; one server is one warning."""
+        if self._server is None or self._looker.version == self._warned:
+            return
+        self._warned = self._looker.version
+        cause, said = f"wppconnect.version:{self._settings.server_url}", versions.skew_of(self._warned)
+        if said:
+            await self._port.alert(cause, said, todo=versions.TODO, version=self._warned)
+        else:
+            await self._port.calm(cause)
+
     def _take(self, found: Found | None) -> None:
-        if found is None or found.health in ("healthy", "not_known"):
+        if found is None or found.health == "healthy":
+            return
+        if found.health == "not_known":
+            if found.kind is Truth.STARTING:  # somebody opens it anew: it hears nothing meanwhile
+                self._recovery.suspected(found.kind)
             return
         if found.health == "person":
             self._recovery.needs_person(found.kind, found.ask)
@@ -234,10 +265,28 @@ class Session:
         fresh_ms = int(self._settings.probe_every_s * 1000)
         now_ms = self._now_ms()
         for plane, kind in (("message_in", "messages"), ("message_out", "acks"), ("page", "presence")):
-            if now_ms - last.get(kind, 0) <= fresh_ms:
+            at = last.get(kind, 0)
+            if at > self._since_ms and now_ms - at <= fresh_ms:
                 self._port.prove(plane, "proven", heard=kind)
         if now_ms - newest <= fresh_ms:
             self._port.prove("intake", "proven", heard="a webhook")
+
+    async def _notice_pages(self) -> None:
+        """Notice a page that was loaded anew between two looks: it missed what came meanwhile."""
+        if self._server is None:
+            return
+        told = (await self._port.rhythm()).last_ms.get("pages", 0)
+        if told > self._looker.since_ms + OPENING_MS:
+            await self._looker.is_another()
+            self._recovery.suspected(Truth.UNPROVEN)
+
+    async def _opened(self) -> None:
+        """Take it that WhatsApp's session was opened anew: by the ladder, a person, or the server itself."""
+        self._since_ms = self._now_ms()
+        self._canary.begin_anew()
+        await self._port.reopened(OPENED)
+        if not self._repeats:
+            self._repeat_later(self._since_ms)
 
     async def _compare(self) -> None:
         """Compare the page's store with our log now and then, whatever the word says."""
@@ -259,7 +308,8 @@ class Session:
             what = await self._port.to_reconcile()
             try:
                 from_ms = what.from_ms - (ROUTINE_BACK_MS if what.routine else 0)
-                report = await reconcile(server, self._port, self._clock, from_ms)
+                store = _Marking(server, self._settings)
+                report = await reconcile(store, self._port, self._clock, from_ms)
             except (UpstreamError, Rejected):
                 continue  # the gap stays open, and is handed out again
             early, self._early = self._early, []
@@ -285,13 +335,44 @@ class Session:
                 continue  # it is still due at the next look
             self._repeats = [one for one in self._repeats if one[0] > now]
 
+    async def _sing(self) -> None:
+        """Write a canary now and then, while nothing else is suspected."""
+        if not self._settings.canary_to:
+            return
+        while True:
+            await self._clock.sleep(self._settings.canary_min * 60)
+            if isinstance(self._recovery.state, Calm):
+                await self._canary.once()
+
+    async def _write(self, chat: Wid, text: str) -> Sent:
+        if self._server is not None:
+            return await self._server.send("send-message", chat, {"message": text})
+        return await cast("GatewayDoor", self._gateway).send(chat, {"text": text})
+
+    def _own(self) -> Wid | None:
+        return self._looker.own if self._server is not None else None
+
     async def _catch_up(self, from_ms: int) -> None:
         """Bring in what a look has found missing, before the gap's own account of it."""
-        server = cast("ServerDoor", self._server)
-        self._early.append(await reconcile(server, self._port, self._clock, from_ms))
+        store = _Marking(cast("ServerDoor", self._server), self._settings)
+        self._early.append(await reconcile(store, self._port, self._clock, from_ms))
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())
+
+
+class _Marking:
+    """The page's store, with our own canaries marked as the webhooks mark them."""
+
+    def __init__(self, server: ServerDoor, settings: WppconnectSettings) -> None:
+        self._server, self._settings = server, settings
+
+    async def chats(self, count: int | None = None) -> list[ChatHead]:
+        return await self._server.chats(count)
+
+    async def messages(self, chat: Wid, *, count: int, before: str = "") -> list[Json]:
+        found = await self._server.messages(chat, count=count, before=before)
+        return [marked(one, self._settings) for one in found]
 
 
 def told(report: Report, early: Sequence[Report] = ()) -> Reconciled:

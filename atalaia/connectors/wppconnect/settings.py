@@ -104,10 +104,12 @@ class WppconnectSettings(BaseModel):
     )
 
     # Proofs
-    canary: bool = Field(
-        False, title="Messages to itself",
-        description="Send a short message to the session's own number where nothing else can prove it.",
+    canary_to: str = Field(
+        "", title="Canary to",
+        description="Write a short message now and then, as a proof: own = to the session's own number, or "
+        "the number of another session of this hub. Empty = none.",
     )  # fmt: skip
+    canary_min: Minutes = Field(60, title="Canary every", description="Minutes between two canaries.")
     probe_every_s: Seconds = Field(30, title="Probe every", description="Seconds between two looks.")
     store_every_s: Seconds = Field(
         300, title="Compare every",
@@ -140,6 +142,11 @@ class WppconnectSettings(BaseModel):
         """All names of this session, in the form in which equal ones are equal."""
         return frozenset(session_key(name) for name in (self.session_name, *self.aliases))
 
+    def hook_url(self, connection: str) -> str:
+        """Answer where the server sends this session's webhooks: the address itself says which it is."""
+        token = self.hook_token.get_secret_value()
+        return f"{self.hub_url}/hooks/{connection}/{token}" if self.hub_url else ""
+
     @field_validator("server_url", "gateway_url", "hub_url", "browser_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
@@ -160,6 +167,11 @@ class WppconnectSettings(BaseModel):
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError("not a time zone; give a name like America/Sao_Paulo") from None
         return value
+
+    @field_validator("canary_to")
+    @classmethod
+    def _is_ours(cls, value: str) -> str:
+        return value.lower() if value.lower() == "own" else cls._is_phone(value)
 
     @field_validator("phone")
     @classmethod

@@ -93,6 +93,7 @@ class Card:
     open_gaps: list[Gap] = field(default_factory=list[Gap])
     heard_ms: int | None = None
     recoveries: list[Recovered] = field(default_factory=list[Recovered])  # of the last day
+    world: str = ""
 
     @property
     def id(self) -> str:
@@ -142,6 +143,7 @@ def card_of(
         open_gaps=[gap for gap in gaps if gap.closed_ms is None],
         heard_ms=_last_sent_in(tx, seen.id) if passive else seen.heard_ms,
         recoveries=[] if passive else list_recoveries(tx, seen.id, since_ms=now - DAY_MS),
+        world=connector.world if connector else "",
     )
 
 
@@ -271,8 +273,10 @@ _EVIDENCE = {
     "channels": N_("%(value)s channels"),
     "waiting_bytes": N_("%(value)s bytes wait to be written"),
     "channel": N_("channel %(value)s"),
+    "account": N_("number %(value)s"),
+    "chats": N_("%(value)s chats"),
 }
-_UNTOLD = ("n", "app", "newest_event_ms", "error")
+_UNTOLD = ("n", "app", "newest_event_ms", "error", "oldest_ms", "since_ms", "last_ms")
 
 
 def evidence_text(plane: PlaneLine) -> str:
@@ -282,6 +286,8 @@ def evidence_text(plane: PlaneLine) -> str:
         if name == "said" or name in _UNTOLD or value in (None, ""):
             continue
         shown = duration(value) if name.endswith("_ms") and isinstance(value, int | float) else value
+        if isinstance(shown, str):
+            shown = said(shown.partition("@")[0] if name == "account" else shown)
         form = gettext(_EVIDENCE[name]) if name in _EVIDENCE else f"{name} %(value)s"
         told.append(form % {"value": shown})
     return " · ".join(told)
@@ -330,5 +336,10 @@ def for_templates() -> dict[str, Any]:
     return {
         "evidence_text": evidence_text, "claim_text": claim_text, "bars_label": bars_label,
         "bar_label": bar_label, "rate_label": rate_label, "cause_word": cause_word,
-        "proof_text": proof_text,
+        "proof_text": proof_text, "is_channel": is_channel,
     }  # fmt: skip
+
+
+def is_channel(card: Card) -> bool:
+    """Answer whether a connection has a page among the channels."""
+    return card.world == "chats"

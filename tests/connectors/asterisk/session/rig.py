@@ -16,6 +16,7 @@ from atalaia.connections.session import PlaneState
 from atalaia.connectors.asterisk.session import run_session
 from atalaia.connectors.asterisk.settings import AsteriskSettings
 from atalaia.errors import StoreUnavailable
+from atalaia.events.gaps import Reconcile, Reconciled
 from atalaia.events.model import Appended, Heard
 from atalaia.ids import CountedIds
 from simulators.asterisk.models import Phone
@@ -40,6 +41,8 @@ class MemoryPort(Unasked):
     away: bool = False
     failing: Exception | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    due: asyncio.Queue[Reconcile] = field(default_factory=asyncio.Queue[Reconcile])
+    checked: list[Reconciled] = field(default_factory=list[Reconciled])
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -72,6 +75,12 @@ class MemoryPort(Unasked):
         if self.away:
             raise StoreUnavailable("The database is away.")
         self.told.append(("calm", cause))
+
+    async def to_reconcile(self) -> Reconcile:
+        return await self.due.get()
+
+    async def reconciled(self, what: Reconcile, report: Reconciled) -> None:
+        self.checked.append(report)
 
     # What tests ask.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from atalaia.events.gaps import Reconcile
 from tests.connectors.asterisk.session.rig import Rig
 
 
@@ -114,3 +115,13 @@ async def test_nothing_that_is_proven_holds_a_secret(rig: Rig) -> None:
     await asyncio.sleep(0)
 
     assert "test-only" not in repr(rig.port.planes) + repr(rig.port.told) + repr(rig.port.heard)
+
+
+async def test_a_routine_check_compares_the_channels_there_with_those_that_were_told(rig: Rig) -> None:
+    await rig.connect()
+    rig.port.due.put_nowait(Reconcile(1, 2, ("g1",)))  # closed by folding the reading, not by this
+    rig.port.due.put_nowait(Reconcile(1, 2))
+    await rig.run_until(lambda: bool(rig.port.checked), at_most_s=5)
+
+    [report] = rig.port.checked
+    assert (report.checked, report.recovered, report.lost) == ({"channels": 0}, {}, "no")

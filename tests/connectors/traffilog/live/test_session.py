@@ -68,6 +68,16 @@ async def test_after_a_gap_the_watched_vehicles_are_read_anew_and_the_rest_is_sa
     assert "repeats nothing" in report.unknown
 
 
+async def test_a_routine_check_finds_the_watched_vehicles_still_known(rig: Rig):
+    await rig.connect(watched=[VEHICLE])
+    rig.port.gaps.put_nowait(Reconcile(1, 2))
+    await rig.passing(lambda: bool(rig.port.closed))
+
+    [(what, report)] = rig.port.closed
+    assert what.routine
+    assert (report.checked, report.recovered, report.lost) == ({"vehicles": 1}, {}, "no")
+
+
 async def test_a_gap_that_could_not_be_read_stays_open(rig: Rig):
     await rig.connect(watched=[VEHICLE])
     await rig.sim.faults.start("mute")
