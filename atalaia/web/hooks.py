@@ -16,6 +16,7 @@ from fastapi import Request
 from starlette.types import Receive, Scope, Send
 
 from atalaia.clock import to_ms
+from atalaia.connections.pairing import note_code
 from atalaia.connections.session import Hook, Hooked
 from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.events.log import Source
@@ -123,6 +124,9 @@ class Hooks:
             hooked = await asyncio.to_thread(hook.take, settings, body, came_ms)
         if hooked.files:
             await self._keep_files(hooked)
+        if hooked.code is not None:
+            box, code = self._parts.secretbox, hooked.code
+            await self._parts.store.write(lambda tx: note_code(tx, box, connection, code, came_ms))
         await self._parts.log.put(Source(connection), hooked.heard)
 
     async def _keep_files(self, hooked: Hooked) -> None:

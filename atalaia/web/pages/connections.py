@@ -117,7 +117,7 @@ async def one_page(
     return show(
         request, "connections/connection.html", part, shown=found, card=found.card, wall=wall.for_templates(),
         lost_sign=lost_sign, gap_words=gap_words, gap_rest=gap_rest, origin_words=ORIGINS, moment=moment,
-        day_columns=found.columns,
+        day_columns=found.columns, is_channel=found.card.world == "chats",
     )  # fmt: skip
 
 
