@@ -19,6 +19,7 @@ import orjson
 MASK = "•••"
 # Shorter values would mask half of every sentence; they still hide behind their key's name.
 LEARN_CHARS_MIN = 4
+PATTERN_MOST = 200  # spellings up to which one pattern is faster than looking at each letter
 
 _SECRET_WORDS = (
     "password", "passwd", "passphrase", "pwd", "secret", "token", "authorization", "apikey", "cookie",
@@ -81,10 +82,12 @@ def is_secret_name(name: str) -> bool:
 
 
 class Redactor:
-    """Masks text and JSON values; cheap when there is nothing to mask."""
+    """Masks text and JSON values; cheap when there is nothing to mask, and with thousands of secrets."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._known: set[str] = set()
+        self._heads: dict[str, list[str]] = {}  # spellings by their first letters, the longest first
+        self._spellings = 0
         self._pattern: re.Pattern[str] | None = None
         for secret in secrets:
             self.learn(secret)
@@ -94,15 +97,32 @@ class Redactor:
         if len(secret) < LEARN_CHARS_MIN or secret in self._known:
             return
         self._known.add(secret)
-        spellings = {spelling for known in self._known for spelling in _spellings(known)}
-        self._pattern = re.compile(
-            "|".join(re.escape(one) for one in sorted(spellings, key=len, reverse=True))
-        )
+        self._pattern = None
+        for spelling in _spellings(secret):
+            alike = self._heads.setdefault(spelling[:LEARN_CHARS_MIN], [])
+            if spelling not in alike:
+                alike.append(spelling)
+                alike.sort(key=len, reverse=True)
+                self._spellings += 1
+
+    def _hide(self, text: str) -> str:
+        """Answer `text` with the learned values masked.
+
+        A pattern tries all of its alternatives at each letter, and is compiled anew for each new secret:
+        with the tokens of thousands of connections both would take seconds.
+        """
+        if not self._heads:
+            return text
+        if self._spellings > PATTERN_MOST:
+            return _scan(text, self._heads)
+        if self._pattern is None:
+            known = (one for alike in self._heads.values() for one in alike)
+            self._pattern = re.compile("|".join(map(re.escape, sorted(known, key=len, reverse=True))))
+        return self._pattern.sub(MASK, text)
 
     def text(self, text: str) -> str:
         """Answer `text` with secrets masked."""
-        if self._pattern is not None:
-            text = self._pattern.sub(MASK, text)
+        text = self._hide(text)
         if not _SUSPECT.search(text):
             return text
         for pattern, instead in _SHAPES:
@@ -126,8 +146,7 @@ class Redactor:
 
     def json(self, body: str) -> str:
         """Answer JSON text with secrets masked; text without any comes back as it is, to the byte."""
-        known = self._pattern is not None and self._pattern.search(body) is not None
-        if not known and not _SUSPECT.search(body):
+        if not _SUSPECT.search(body) and self._hide(body) == body:
             return body
         try:
             value = orjson.loads(body)
@@ -156,6 +175,22 @@ class Redactor:
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, (str, bytes, Mapping, list, tuple, set, frozenset, int, float, type(None)))
+
+
+def _scan(text: str, heads: Mapping[str, list[str]]) -> str:
+    """Answer `text` with each of these values masked, the longest that begins at a letter first."""
+    parts: list[str] = []
+    done = place = 0
+    last = len(text) - LEARN_CHARS_MIN
+    while place <= last:
+        alike = heads.get(text[place : place + LEARN_CHARS_MIN])
+        found = next((one for one in alike if text.startswith(one, place)), "") if alike else ""
+        if found:
+            parts += (text[done:place], MASK)
+            done = place = place + len(found)
+        else:
+            place += 1
+    return "".join((*parts, text[done:])) if parts else text
 
 
 def _spellings(secret: str) -> set[str]:

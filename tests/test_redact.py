@@ -161,3 +161,15 @@ def test_a_very_short_secret_is_not_learned_but_its_name_still_hides_it() -> Non
     redactor = Redactor(["abc"])
     assert redactor.text("abcdef") == "abcdef"
     assert redactor.value({"password": "abc"}) == {"password": MASK}
+
+
+SECRETS = st.lists(st.text(alphabet='abAB/ %"é', min_size=4, max_size=8), max_size=6)
+
+
+@given(SECRETS, st.text(alphabet='abAB/ %"é', max_size=60))
+def test_with_thousands_of_secrets_the_same_is_masked_as_with_a_few(secrets: list[str], text: str):
+    few = Redactor(secrets)
+    many = Redactor([*secrets, *(f"{place:x}-only-to-be-many" for place in range(1000, 1400))])
+
+    for masked in (text, text + "".join(secrets), " ".join(secrets)):
+        assert many.text(masked) == few.text(masked)
