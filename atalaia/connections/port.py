@@ -12,11 +12,12 @@ from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.connections import recoveries
 from atalaia.connections.ladder import Ladder, Rung
-from atalaia.connections.session import Claimed, PlaneState
+from atalaia.connections.session import Claimed, PlaneState, Severity
 from atalaia.connections.silence import Rhythm
 from atalaia.connections.state import Doubt, Need, Proven
 from atalaia.connections.truth import Truth
 from atalaia.events.gaps import Reconcile, Reconciled
+from atalaia.events.grouping import same
 from atalaia.events.log import known_marks, newest_of
 from atalaia.events.model import Appended, Fact, Heard
 from atalaia.store.tables import alerts, planes
@@ -55,9 +56,15 @@ class Port:
 
     # Alarms.
 
-    async def alert(self, cause: str, title: str, *, todo: str, **known: Any) -> None:
-        now = self._now()
-        data = {"title": title, "detail": {"known": plain(known), "todo": todo, "since_ms": now}}
+    async def alert(
+        self, cause: str, title: str, *, todo: str, severity: Severity = "warning", grouping: str = "",
+        **known: Any,
+    ) -> None:  # fmt: skip
+        now, keeper = self._now(), self._keeper
+        detail = {"known": plain(known), "todo": todo, "since_ms": now}
+        shared = title.replace(keeper.configured.name, "…") if keeper.configured.name else title
+        grouping = grouping or same(cause.partition(":")[0], keeper.server, shared)
+        data = {"title": title, "detail": detail, "severity": severity, "grouping": grouping}
         self._keeper.alarms.add(cause)
         await self._keeper.append_facts([Fact("alert.raised", cause, now, data)])
 

@@ -15,6 +15,7 @@ from atalaia.events.gaps import Reconcile, Reconciled
 from atalaia.events.model import Appended, Heard
 
 PlaneState = Literal["proven", "failing", "unknown"]
+Severity = Literal["urgent", "warning"]  # of an alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,15 @@ class SessionPort(Protocol):
         """Write a fact about this connection: what was looked at and found."""
         ...
 
-    async def alert(self, cause: str, title: str, *, todo: str, **known: Any) -> None:
-        """Raise an alarm that people see; the same cause twice is one alarm."""
+    async def alert(
+        self, cause: str, title: str, *, todo: str, severity: Severity = "warning", grouping: str = "",
+        **known: Any,
+    ) -> None:  # fmt: skip
+        """Raise an alarm that people see; the same cause twice is one alarm.
+
+        cause: `<connector>.<kind>:<connection>`. grouping: equal for alarms of several connections that have
+        one cause; "" is the same kind with the same title on the same server, the connection's name apart.
+        """
         ...
 
     async def calm(self, cause: str) -> None:

@@ -29,8 +29,19 @@ async def test_alarms_are_facts_of_the_connection(one: Rig):
     assert data(raised) == {
         "title": "Asterisk is open and mute.",
         "detail": {"known": {"missed": 3}, "todo": "Restart it.", "since_ms": to_ms(one.clock.now())},
+        "severity": "warning",
+        "grouping": "asterisk||Asterisk is open and mute.",
     }
     assert (resolved.type, resolved.key) == ("alert.resolved", "asterisk:muted:c1")
+
+
+async def test_what_raises_an_alarm_may_say_how_it_hurries_and_what_it_is_one_with(one: Rig):
+    session = await one.live()
+    await session.port.alert(
+        "asterisk.mute:c1", "Gate is mute.", todo="Restart it.", severity="urgent", grouping="power cut"
+    )
+
+    assert {"severity": "urgent", "grouping": "power cut"}.items() <= data((await one.facts())[-1]).items()
 
 
 async def test_calming_what_nobody_raised_says_nothing(one: Rig):

@@ -17,6 +17,7 @@ from atalaia.connectors.asterisk.ledger import Ledger
 from atalaia.connectors.asterisk.reading import Reading
 from atalaia.connectors.asterisk.recover import Recovery
 from atalaia.connectors.asterisk.transfers import Transfers
+from atalaia.events.grouping import same
 from atalaia.events.model import Event, Fact
 from atalaia.reactions.interpreter import Interpretation, Memory
 
@@ -178,6 +179,7 @@ class AsteriskInterpreter:
         known = {"app": event.app}
         data = {
             "title": f"Another client took the application name {event.app}.",
+            "grouping": same("asterisk.replaced", str(event.app)),
             "detail": {
                 "known": known,
                 "todo": "Find out which client uses it; ours comes back with a new name.",

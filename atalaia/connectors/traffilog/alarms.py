@@ -10,6 +10,7 @@ from typing import Any
 from atalaia.connectors.traffilog.settings import Sharing
 from atalaia.connectors.traffilog.telling import Telling
 from atalaia.connectors.traffilog.wire import Json, text_of
+from atalaia.events.grouping import same
 from atalaia.reactions.interpreter import Memory
 
 SCHEME_CAUSE = "traffilog.scheme"
@@ -46,7 +47,8 @@ class Alarms:
             todo = "Write the scheme into the unit again, or correct the scheme of its client."
             if told["resent"]:
                 todo = "Nothing yet: the scheme was sent again. If this stays, look at that job."
-            self._raise(telling, cause, title, todo, told)
+            grouping = same(SCHEME_CAUSE, self._connection, told["assigned"], told["meant"])
+            self._raise(telling, cause, title, todo, told, grouping)
         elif verdict in ("ok", "excluded") or body.get("moved"):
             self._resolve(telling, cause)
 
@@ -59,7 +61,7 @@ class Alarms:
         title = f"Somebody else signs in to the portal with our account {user}."
         todo = "Give the hub an account that nobody else uses; each login ends the session before it."
         known = {"user": user, "job": text_of(body, "job")}
-        self._raise(telling, self._evicted, title, todo, known)
+        self._raise(telling, self._evicted, title, todo, known, same(EVICTED_CAUSE, user))
 
     def kept(self, telling: Telling) -> None:
         """Take the word that our portal session was used and nobody ended it."""
@@ -72,10 +74,14 @@ class Alarms:
     def _evicted(self) -> str:
         return f"{EVICTED_CAUSE}:{self._connection}"
 
-    def _raise(self, telling: Telling, cause: str, title: str, todo: str, known: dict[str, Any]) -> None:
+    def _raise(
+        self, telling: Telling, cause: str, title: str, todo: str, known: dict[str, Any], grouping: str
+    ) -> None:
         self._memory.put(f"alert:{cause}", value=True)
         detail = {"known": known, "since_ms": telling.at_ms, "todo": todo}
-        telling.say("alert.raised", cause, {"cause": cause, "title": title, "detail": detail})
+        telling.say(
+            "alert.raised", cause, {"cause": cause, "title": title, "detail": detail, "grouping": grouping}
+        )
 
     def _resolve(self, telling: Telling, cause: str) -> None:
         if self._memory.get(f"alert:{cause}"):

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from atalaia.events.fit import fit
+from atalaia.events.grouping import GROUPING_CHARS_MAX, same
 
 Severity = Literal["urgent", "warning"]
 SEVERITIES: tuple[Severity, ...] = ("urgent", "warning")
-GROUPING_CHARS_MAX = 200
 
 # The first word of a cause says what it is about; here is what hurries. Anything else is a warning.
 URGENT = frozenset({"person", "open", "target", "job", "settings"})
-# Numbers with a unit say how long somebody waited; they tell no two causes apart.
-_MEASURE = re.compile(r"\d+(?:[.,]\d+)? ?(?:ms|s|min|h|MiB)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,6 @@ def about(cause: str, data: Mapping[str, Any], connection: str) -> About:
     elif not grouping and kind == "job" and evidence.get("kind"):
         grouping = same("job", connection, str(evidence["kind"]))
     return About(kind, severity, fit(grouping or cause, GROUPING_CHARS_MAX))
-
-
-def same(kind: str, *words: str) -> str:
-    """Answer the grouping of alerts that share these words; how long something took is left out of them."""
-    return fit("|".join((kind, *(_MEASURE.sub("#", word) for word in words))), GROUPING_CHARS_MAX)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

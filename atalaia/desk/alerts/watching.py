@@ -16,7 +16,7 @@ from sqlalchemy import Connection, exists, func, or_, select
 
 from atalaia.ambient import Ambient
 from atalaia.clock import rfc3339, to_ms
-from atalaia.desk.alerts.kinds import same
+from atalaia.events.grouping import same
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
 from atalaia.store.alert_tables import alert_acks, alert_channels, alert_notices, incident_members

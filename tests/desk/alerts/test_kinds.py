@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from atalaia.desk.alerts.damping import CALM_MS, FLAP_MS, flaps, over_at
-from atalaia.desk.alerts.kinds import about, same
+from atalaia.desk.alerts.kinds import about
+from atalaia.events.grouping import same
 
 
 @pytest.mark.parametrize(
