@@ -27,6 +27,7 @@ from atalaia.deliveries.guard import Guard
 from atalaia.deliveries.router import Router
 from atalaia.deliveries.targets.factory import Targets
 from atalaia.desk.alerts import notifier as alerting
+from atalaia.desk.alerts.damping import Damping
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.desk.alerts.notifier import Notifier
 from atalaia.desk.alerts.outbox import House as AlertHouse
@@ -152,7 +153,7 @@ async def build(
     formats = _formats(connectors)
     router = Router(ambient, formats)
     installed = Installations([one.name for one in sent_to])
-    desk = (Calls(), Endpoints(), Alerts(), Gaps(), Vehicles(), Chats(), installed)
+    desk = (Calls(), Endpoints(), Alerts(_damping(settings)), Gaps(), Vehicles(), Chats(), installed)
     projections: tuple[Projection, ...] = (*desk, router)
     interpretations = [one for connector in connectors.values() for one in connector.interpretations]
     reactions: list[Reaction] = [Interpreting(one, store, ambient) for one in interpretations]
@@ -230,9 +231,14 @@ def _notifier(
     house: House, secretbox: SecretBox, connectors: Mapping[str, Connector], settings: Settings
 ) -> Notifier:
     worlds = {name: one.world for name, one in connectors.items()}
-    alerts = AlertHouse(house.ambient, house.redactor, worlds, settings.public_url)
+    open_ms = settings.alerts_open_after_s * 1_000
+    alerts = AlertHouse(house.ambient, house.redactor, worlds, settings.public_url, open_ms)
     ways = {"apprise": AppriseWay(settings.allow_private_targets)}
     return Notifier(house.store, alerts, secretbox, ways)
+
+
+def _damping(settings: Settings) -> Damping:
+    return Damping(settings.alerts_calm_s * 1_000, settings.alerts_flap_times, settings.alerts_flap_s * 1_000)
 
 
 def _kinds(connectors: Mapping[str, Connector]) -> dict[str, Kind]:

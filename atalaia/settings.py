@@ -166,6 +166,22 @@ class Settings(BaseSettings):
         description="Secret that callers of the old WhatsApp gateway's addresses, and gateways that deliver "
         "here, send as `X-Gateway-Secret`. Empty: none is accepted.",
     )
+    alerts_open_after_s: int = Field(
+        900, ge=60, le=86_400,
+        description="Seconds after which a connection that is not heard, or a gap left open, is an alert.",
+    )  # fmt: skip
+    alerts_calm_s: int = Field(
+        120, ge=0, le=86_400,
+        description="Seconds for which an alert must be gone before it is over; back before that, it is the "
+        "same alert, and nobody is told anew.",
+    )  # fmt: skip
+    alerts_flap_times: int = Field(
+        3, ge=2, le=20, description="An alert that came so often within `alerts_flap_s` comes and goes."
+    )
+    alerts_flap_s: int = Field(
+        900, ge=60, le=86_400,
+        description="See `alerts_flap_times`; what comes and goes is over after so many seconds of peace.",
+    )  # fmt: skip
     snapshot_repository: SecretStr = Field(
         SecretStr(""),
         description="Git repository, a path or an address, to which `bin/atalaia snapshot --push` and the "

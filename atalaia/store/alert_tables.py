@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 from atalaia.store.tables import metadata
 
@@ -25,6 +36,8 @@ incidents = Table(
     _ms("resolved_ms", nullable=True),
     Column("turns", Integer, nullable=False),  # how often it came
     Column("recent", Text, nullable=False),  # JSON: when it came the last few times
+    Column("flapping", Boolean, nullable=False, server_default=false()),
+    _ms("over_ms", nullable=True),  # gone, it is over from then on; back before that, it is the same alert
     Column("members", Integer, nullable=False),
     Column("standing", Integer, nullable=False),
     Column("changed_seq", BigInteger, nullable=False),
@@ -52,14 +65,16 @@ alert_silences = Table(
     "alert_silences",
     metadata,
     Column("id", String(36), primary_key=True),
-    Column("grouping", String(200), nullable=False),
-    Column("incident", String(36), nullable=False),  # the one on whose page it was asked for
+    Column("grouping", String(200), nullable=False),  # "" = it is about a connection
+    Column("connection", String(36), nullable=False, server_default=""),  # "" = it is about a grouping
+    Column("incident", String(36), nullable=False),  # the one on whose page it was asked for, "" = none
     Column("reason", Text, nullable=False),
     Column("by", String(120), nullable=False),
     _ms("from_ms"),
     _ms("until_ms"),
     _ms("ended_ms", nullable=True),  # somebody took it back
     Index("ix_alert_silences_grouping", "grouping", "until_ms"),
+    Index("ix_alert_silences_until", "until_ms"),
 )
 
 alert_acks = Table(
@@ -76,7 +91,7 @@ alert_channels = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     Column("name", String(120), nullable=False),
-    Column("kind", String(20), nullable=False),  # apprise
+    Column("kind", String(20), nullable=False),  # apprise, session
     Column("sealed", Text, nullable=False),  # where to, encrypted
     Column("hint", String(120), nullable=False),  # the kind of place, without anything secret
     Column("enabled", Boolean, nullable=False),
@@ -95,7 +110,9 @@ alert_notices = Table(
     Column("incident", String(36), nullable=False),  # "" in a summary
     Column("kind", String(12), nullable=False),  # raised, grew, flapping, reminder, resolved, summary, test
     Column("number", BigInteger, nullable=False),
-    Column("state", String(10), nullable=False),  # held, pending, sending, sent, failed, summed, dropped
+    Column(
+        "state", String(10), nullable=False
+    ),  # held, pending, sending, sent, failed, summed, passed, dropped
     Column("title", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("severity", String(10), nullable=False),
@@ -104,6 +121,7 @@ alert_notices = Table(
     Column("epoch", BigInteger, nullable=False),  # of the worker that sends it
     Column("again", Boolean, nullable=False),  # a worker ended while it sent it: it may come twice
     Column("error", Text, nullable=False),
+    Column("job", String(36), nullable=False, server_default=""),  # that sent it by a session of our own
     _ms("created_ms"),
     _ms("next_ms", nullable=True),
     _ms("done_ms", nullable=True),

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, delete, insert, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import rfc3339, to_ms
+from atalaia.connections.queries import names
 from atalaia.desk.alerts.channels import PRODUCER
 from atalaia.desk.alerts.queries import Incident, Silence, get_incident, get_silence
 from atalaia.desk.people.model import By, NotAllowed
@@ -55,24 +56,46 @@ def silence(
     Errors: `NotAllowed` when there is no such alert, no reason is given, or the end is not within 30 days.
     """
     serialise(tx)
-    now = to_ms(ambient.clock.now())
-    alert = _known(tx, incident, now)
+    alert = _known(tx, incident, to_ms(ambient.clock.now()))
+    about = {"grouping": alert.grouping, "incident": incident, "connection": ""}
+    return _silence(tx, ambient, about, alert.title, reason, until_ms, by)
+
+
+def silence_connection(
+    tx: Connection, ambient: Ambient, connection: str, *, reason: str, until_ms: int, by: By
+) -> Silence:
+    """Tell nobody of alerts that are about this connection, or about silenced ones alone, until then.
+
+    Errors: `NotAllowed` when there is no such connection, and as for `silence`.
+    """
+    serialise(tx)
+    name = names(tx).get(connection)
+    if name is None:
+        raise NotAllowed(N_("There is no such connection."), field="connection")
+    about = {"grouping": "", "incident": "", "connection": connection}
+    return _silence(tx, ambient, about, name, reason, until_ms, by)
+
+
+def _silence(
+    tx: Connection, ambient: Ambient, about: dict[str, str], title: str, reason: str, until_ms: int, by: By
+) -> Silence:
+    now, identity = to_ms(ambient.clock.now()), ambient.ids.new()
     _short(reason, "reason")
     if not reason.strip():
         raise NotAllowed(N_("Say why, for who looks at it later."), field="reason")
     if not now < until_ms <= now + SILENCE_MS_MAX:
         raise NotAllowed(N_("Choose an end within the next 30 days."), field="until")
-    identity = ambient.ids.new()
     row = {
-        "id": identity, "grouping": alert.grouping, "incident": incident, "reason": reason.strip(),
-        "by": by.name or by.kind, "from_ms": now, "until_ms": until_ms, "ended_ms": None,
+        "id": identity, "reason": reason.strip(), "by": by.name or by.kind, "from_ms": now,
+        "until_ms": until_ms, "ended_ms": None, **about,
     }  # fmt: skip
     tx.execute(insert(alert_silences).values(row))
     data = {
-        "title": alert.title, "silence": identity, "reason": reason.strip(), "until": rfc3339(until_ms),
+        "title": title, "silence": identity, "reason": reason.strip(), "until": rfc3339(until_ms),
         "by": by.as_data(),
     }  # fmt: skip
-    append_facts(tx, ambient, PRODUCER, [Fact("alert.silenced", incident, now, data)])
+    fact = Fact("alert.silenced", about["incident"] or about["connection"], now, data)
+    append_facts(tx, ambient, PRODUCER, [fact], connection=about["connection"])
     found = get_silence(tx, identity)
     assert found is not None
     return found
@@ -94,7 +117,8 @@ def unsilence(tx: Connection, ambient: Ambient, identity: str, *, by: By) -> Sil
         and tx.execute(update(alert_silences).where(*open_).values(ended_ms=now)).rowcount
     ):
         data = {"silence": identity, "reason": found.reason, "by": by.as_data()}
-        append_facts(tx, ambient, PRODUCER, [Fact("alert.unsilenced", found.incident, now, data)])
+        fact = Fact("alert.unsilenced", found.incident or found.connection, now, data)
+        append_facts(tx, ambient, PRODUCER, [fact], connection=found.connection)
     return get_silence(tx, identity) or found
 
 

@@ -27,6 +27,7 @@ from atalaia.store.store import serialise
 PRODUCER = "alerts"
 NAME_CHARS_MAX = 120
 PLACE_CHARS_MAX = 2_000
+HOLD_S_MAX, RETRY_H_MAX = 3_600, 168
 _LISTS = ("worlds", "connections")
 LANGUAGES = ("pt_BR", "en")
 # So much of an address is worth hiding: shorter parts are words such as `to` or a port.
@@ -58,6 +59,8 @@ class Policy:
     quiet_from, quiet_to: `HH:MM` in the channel's zone, both empty for none; in between nothing is sent but
     what is urgent, if `urgent_passes`, and one summary tells the rest afterwards.
     repeat_min: minutes after which an alert that stands and that nobody has taken is told again; 0 = never.
+    hold_s: what comes and goes within so many seconds is on the screen and tells nobody.
+    retry_h: for so many hours a notice that is not taken is tried again.
     """
 
     severity: str = "warning"
@@ -69,6 +72,8 @@ class Policy:
     quiet_to: str = ""
     urgent_passes: bool = True
     repeat_min: int = 240
+    hold_s: int = 20
+    retry_h: int = 24
 
     def to_json(self) -> dict[str, Any]:
         """Answer it as it is stored and shown."""
@@ -110,6 +115,8 @@ def read_policy(given: Mapping[str, Any], before: Policy | None = None) -> Polic
             not getattr(policy, name) or _is_time(getattr(policy, name)), name, N_("Write a time like 22:00.")
         )
     _check(0 <= policy.repeat_min <= 7 * 24 * 60, "repeat_min", N_("Write minutes, at most a week of them."))
+    _check(0 <= policy.hold_s <= HOLD_S_MAX, "hold_s", N_("Write seconds, at most an hour of them."))
+    _check(1 <= policy.retry_h <= RETRY_H_MAX, "retry_h", N_("Write hours, between 1 and 168."))
     return policy
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from atalaia.desk.alerts.damping import FLAP_TURNS, over_at
+from atalaia.desk.alerts.damping import Damping
 from atalaia.desk.alerts.kinds import About, about
 from atalaia.desk.upsert import upsert_newer
 from atalaia.events.model import Event
@@ -24,6 +24,9 @@ class Alerts:
     name = "alerts"
     types: tuple[str, ...] = ("alert.raised", "alert.resolved")
 
+    def __init__(self, damping: Damping | None = None) -> None:
+        self._damping = damping or Damping()
+
     def apply(self, tx: Connection, events: Sequence[Event]) -> None:
         """Fold a batch."""
         touched: dict[str, int] = {}
@@ -35,11 +38,11 @@ class Alerts:
             if event.type == "alert.raised":
                 data = orjson.loads(event.body)
                 upsert_newer(tx, alerts, [_raised(event, data, cause, row)])
-                touched[_join(tx, event, data, cause)] = event.seq
+                touched[_join(tx, event, data, cause, self._damping)] = event.seq
             elif row is not None and row.resolved_ms is None:
                 values = {"resolved_ms": event.occurred_ms, "changed_seq": event.seq}
                 tx.execute(update(alerts).where(alerts.c.cause == cause).values(values))
-                if incident := _leave(tx, event, cause):
+                if incident := _leave(tx, event, cause, self._damping):
                     touched[incident] = event.seq
         for incident, seq in touched.items():
             _count(tx, incident, seq)
@@ -69,7 +72,7 @@ def _detail(event: Event, data: dict[str, Any]) -> str:
     return orjson.dumps({**detail, "connection": event.connection} if event.connection else detail).decode()
 
 
-def _join(tx: Connection, event: Event, data: dict[str, Any], cause: str) -> str:
+def _join(tx: Connection, event: Event, data: dict[str, Any], cause: str, damping: Damping) -> str:
     """Make the cause a member of its alert, which begins or comes back with it; answer the alert's id.
 
     A cause that stands keeps its alert, also when its words, and so its grouping, have changed.
@@ -78,7 +81,7 @@ def _join(tx: Connection, event: Event, data: dict[str, Any], cause: str) -> str
     alert = _of_standing(tx, cause) or _of_grouping(tx, what.grouping, event.recorded_ms)
     identity = alert.id if alert is not None else _begin(tx, event, data, what)
     if alert is not None and alert.resolved_ms is not None:
-        _come_back(tx, alert, event.recorded_ms)
+        _come_back(tx, alert, event.recorded_ms, damping)
     key = (incident_members.c.incident == identity, incident_members.c.cause == cause)
     before = tx.execute(select(incident_members).where(*key)).first()
     stood = before is not None and before.resolved_ms is None
@@ -105,7 +108,7 @@ def _of_grouping(tx: Connection, grouping: str, now_ms: int) -> Row[Any] | None:
     last = tx.execute(query.order_by(incidents.c.opened_ms.desc(), incidents.c.id.desc()).limit(1)).first()
     if last is None or last.resolved_ms is None:
         return last
-    return last if now_ms < over_at(last.resolved_ms, orjson.loads(last.recent)) else None
+    return last if now_ms < (last.over_ms or 0) else None
 
 
 def _begin(tx: Connection, event: Event, data: dict[str, Any], what: About) -> str:
@@ -114,19 +117,22 @@ def _begin(tx: Connection, event: Event, data: dict[str, Any], what: About) -> s
         "id": identity, "grouping": what.grouping, "kind": what.kind, "severity": what.severity,
         "title": str(data.get("title") or event.key), "detail": _detail(event, data),
         "opened_ms": event.recorded_ms, "resolved_ms": None, "turns": 1, "recent": _dump([event.recorded_ms]),
-        "members": 0, "standing": 0, "changed_seq": event.seq,
+        "flapping": False, "over_ms": None, "members": 0, "standing": 0, "changed_seq": event.seq,
     }  # fmt: skip
     tx.execute(insert(incidents).values(row))
     return identity
 
 
-def _come_back(tx: Connection, alert: Row[Any], now_ms: int) -> None:
-    recent = [*orjson.loads(alert.recent), now_ms][-FLAP_TURNS:]
-    values = {"resolved_ms": None, "turns": alert.turns + 1, "recent": _dump(recent)}
+def _come_back(tx: Connection, alert: Row[Any], now_ms: int, damping: Damping) -> None:
+    recent = [*orjson.loads(alert.recent), now_ms][-damping.flap_turns :]
+    values = {
+        "resolved_ms": None, "over_ms": None, "turns": alert.turns + 1, "recent": _dump(recent),
+        "flapping": damping.flaps(recent),
+    }  # fmt: skip
     tx.execute(update(incidents).where(incidents.c.id == alert.id).values(values))
 
 
-def _leave(tx: Connection, event: Event, cause: str) -> str:
+def _leave(tx: Connection, event: Event, cause: str, damping: Damping) -> str:
     """Mark the member as well again; answer its alert, which goes with the last one. "" = it has none."""
     alert = _of_standing(tx, cause)
     if alert is None:  # raised by an older version, which knew no alerts of several causes
@@ -138,8 +144,11 @@ def _leave(tx: Connection, event: Event, cause: str) -> str:
         incident_members.c.incident == alert.id, incident_members.c.resolved_ms.is_(None)
     )
     if tx.execute(left.limit(1)).first() is None:
-        gone = update(incidents).where(incidents.c.id == alert.id).values(resolved_ms=event.recorded_ms)
-        tx.execute(gone)
+        went = {
+            "resolved_ms": event.recorded_ms,
+            "over_ms": damping.over_at(event.recorded_ms, orjson.loads(alert.recent)),
+        }
+        tx.execute(update(incidents).where(incidents.c.id == alert.id).values(went))
     return alert.id
 
 

@@ -85,7 +85,7 @@ class Notifier:
     async def turn(self) -> None:
         """Look once: raise and resolve, write notices down, and send what is due. Errors: `Fenced`."""
         now = self._house.now()
-        if await self._store.read(lambda tx: watching.differs(tx, now)):
+        if await self._store.read(lambda tx: watching.differs(tx, now, self._house.open_ms)):
             await self._store.write(self._watch)
         if await self._store.read(lambda tx: outbox.is_due(tx, self._house)):
             await self._store.write(self._plan)
@@ -115,7 +115,7 @@ class Notifier:
 
     def _watch(self, tx: Connection) -> None:
         check(tx, LEASE, self._epoch)
-        watching.watch(tx, self._house.ambient)
+        watching.watch(tx, self._house.ambient, self._house.open_ms)
 
     def _plan(self, tx: Connection) -> None:
         check(tx, LEASE, self._epoch)
@@ -142,7 +142,9 @@ class Notifier:
         if not sent.ok:
             log.warning("alerts.not_sent", channel=where.name, said=said, attempt=one.attempts)
         await self._store.write(
-            lambda tx: outbox.settle(tx, self._house, one, self._epoch, ok=sent.ok, said=said)
+            lambda tx: outbox.settle(
+                tx, self._house, one, self._epoch, ok=sent.ok, said=said, retry_h=where.policy.retry_h
+            )
         )
         return True
 

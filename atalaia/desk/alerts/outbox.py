@@ -22,7 +22,7 @@ from atalaia.desk.alerts.queries import (
     read_notice,
 )
 from atalaia.desk.alerts.sending import Message
-from atalaia.desk.alerts.watching import is_folded
+from atalaia.desk.alerts.watching import OPEN_MS, is_folded
 from atalaia.desk.alerts.wording import Tongues, notice, summary
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
@@ -31,10 +31,10 @@ from atalaia.store.alert_tables import alert_notices, incident_members, incident
 from atalaia.store.tables import connections
 from atalaia.store.upsert import insert_new
 
-# How long to wait after each try in vain; then each hour, until a day is over.
+# How long to wait after each try in vain; then each hour, as long as the channel says.
 PAUSES_S = (10, 30, 60, 300, 900, 1_800)
 PAUSE_MOST_S = 3_600
-GIVE_UP_MS = 86_400_000
+HOUR_MS = 3_600_000
 # Alerts that ended longer ago are told nowhere any more, however long the hub was down.
 LOOK_BACK_MS = 2 * 86_400_000
 _MOST = 1_000
@@ -56,12 +56,14 @@ class House:
     """What notices are made of.
 
     worlds: from a connector to its world. public_url: where people reach the hub, "" when it is not known.
+    open_ms: a gap that is open for so long is an alert.
     """
 
     ambient: Ambient
     redactor: Redactor
     worlds: Mapping[str, str]
     public_url: str = ""
+    open_ms: int = OPEN_MS
 
     def now(self) -> int:
         """Answer the hub's time."""
@@ -160,7 +162,7 @@ def _row(
         "id": house.ambient.ids.new(), "channel": channel.id, "incident": "", "kind": kind, "number": number,
         "state": "pending", "title": house.redactor.text(title), "body": house.redactor.text(body),
         "severity": "warning", "members": 0, "attempts": 0, "epoch": 0, "again": False, "error": "",
-        "created_ms": now, "next_ms": now, "done_ms": None,
+        "job": "", "created_ms": now, "next_ms": now, "done_ms": None,
     }  # fmt: skip
 
 
@@ -204,13 +206,15 @@ def claim(tx: Connection, channel: str, epoch: int, now_ms: int) -> Notice | Non
     return read_notice(tx.execute(select(alert_notices).where(alert_notices.c.id == row.id)).one())
 
 
-def settle(tx: Connection, house: House, one: Notice, epoch: int, *, ok: bool, said: str) -> None:
-    """Write down how a try went; what was not taken is tried again later, for a day."""
+def settle(
+    tx: Connection, house: House, one: Notice, epoch: int, *, ok: bool, said: str, retry_h: int
+) -> None:
+    """Write down how a try went; what was not taken is tried again later, for `retry_h` hours."""
     now = house.now()
     values: dict[str, Any] = {"error": "" if ok else said, "done_ms": now, "next_ms": None}
     if ok:
         values["state"] = "sent"
-    elif now - one.created_ms >= GIVE_UP_MS:
+    elif now - one.created_ms >= retry_h * HOUR_MS:
         values["state"] = "failed"
     else:
         pause_s = PAUSES_S[one.attempts - 1] if one.attempts <= len(PAUSES_S) else PAUSE_MOST_S
@@ -247,7 +251,7 @@ def note_test(
         "number": int(message.id[-12:], 16),  # two within one moment are two
         "state": "sent" if ok else "failed", "title": message.title, "body": message.body,
         "severity": message.severity, "members": 0, "attempts": 1, "epoch": 0, "again": False, "error": said,
-        "created_ms": now, "next_ms": None, "done_ms": to_ms(ambient.clock.now()),
+        "job": "", "created_ms": now, "next_ms": None, "done_ms": to_ms(ambient.clock.now()),
     }  # fmt: skip
     if insert_new(tx, alert_notices, row):
         one = read_notice(tx.execute(select(alert_notices).where(alert_notices.c.id == message.id)).one())
@@ -259,8 +263,8 @@ def note_test(
 
 def _standing(alert: Incident) -> Standing:
     return Standing(
-        alert.opened_ms, alert.resolved_ms, alert.recent, alert.turns, alert.standing, alert.severity,
-        alert.silence is not None, alert.ack is not None,
+        alert.opened_ms, alert.resolved_ms, alert.over_ms, alert.flapping, alert.turns, alert.standing,
+        alert.severity, alert.silence is not None, alert.ack is not None,
     )  # fmt: skip
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from atalaia.desk.alerts.channels import Policy
-from atalaia.desk.alerts.damping import HOLD_MS, flaps, over_at
 
 Told = Literal["raised", "grew", "flapping", "reminder", "resolved"]
 MINUTE_MS = 60_000
@@ -17,11 +15,12 @@ SLACK_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What planning needs to know of an alert. recent: when it came the last few times."""
+    """What planning needs to know of an alert. over_ms: gone, it is over from then on."""
 
     opened_ms: int
     resolved_ms: int | None
-    recent: Sequence[int]
+    over_ms: int | None
+    flapping: bool
     turns: int
     standing: int
     severity: str
@@ -54,17 +53,17 @@ def plan(alert: Standing, told: Before, policy: Policy, now_ms: int, *, quiet: b
     it flaps, each time it has ten times the members, and as a reminder while nobody has taken it.
     """
     begun = "raised" in told.kinds
-    over = alert.resolved_ms is not None and now_ms >= over_at(alert.resolved_ms, alert.recent) + SLACK_MS
+    over = alert.resolved_ms is not None and now_ms >= (alert.over_ms or alert.resolved_ms) + SLACK_MS
     if over:
         return Due("resolved") if begun and "resolved" not in told.kinds else None
     if alert.silenced:
         return None
     if not begun:
         stood = alert.resolved_ms is None or alert.turns > 1
-        return Due("raised") if stood and now_ms >= alert.opened_ms + HOLD_MS else None
+        return Due("raised") if stood and now_ms >= alert.opened_ms + policy.hold_s * 1_000 else None
     if "resolved" in told.kinds or alert.acked:
         return None
-    if flaps(alert.recent) and "flapping" not in told.kinds:
+    if alert.flapping and "flapping" not in told.kinds:
         return Due("flapping")
     if alert.resolved_ms is not None:
         return None

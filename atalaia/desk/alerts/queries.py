@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, or_, select
 
-from atalaia.desk.alerts.damping import flaps
 from atalaia.events.log import to_event
 from atalaia.events.model import Event
 from atalaia.store.alert_tables import (
@@ -44,10 +44,14 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Somebody wants to hear nothing of an alert, and of those of the same kind and cause, until a time."""
+    """Somebody wants to hear nothing of an alert, and of those of the same kind and cause, until a time.
+
+    Or of a connection: then grouping and incident are empty.
+    """
 
     id: str
     grouping: str
+    connection: str
     incident: str
     reason: str
     by: str
@@ -69,7 +73,8 @@ class Ack:
 class Incident:
     """An alert as people see it: one cause, however many suffer from it.
 
-    detail: of the member that was told first. turns: how often it came. standing: members that still stand.
+    detail: of the member that was told first. turns: how often it came. flapping: it comes and goes.
+    over_ms: gone, it is over from then on. standing: members that still stand.
     silence: the one that is in force, if any. ack: who has taken it.
     """
 
@@ -83,16 +88,13 @@ class Incident:
     resolved_ms: int | None
     turns: int
     recent: list[int]
+    flapping: bool
+    over_ms: int | None
     members: int
     standing: int
     seq: int
     silence: Silence | None = None
     ack: Ack | None = None
-
-    @property
-    def flapping(self) -> bool:
-        """Answer whether it comes and goes."""
-        return flaps(self.recent)
 
     @property
     def state(self) -> str:
@@ -120,7 +122,8 @@ class Notice:
     """One message to one channel.
 
     kind: raised, grew, flapping, reminder, resolved, summary, test. state: held (quiet hours), pending,
-    sending, sent, failed, summed (a summary told it), dropped (its channel went).
+    sending, sent, failed, summed (a summary told it), passed (another channel tells it), dropped (its
+    channel went). job: that sent it by a session of our own, "" for other channels.
     """
 
     id: str
@@ -134,6 +137,7 @@ class Notice:
     attempts: int
     again: bool
     error: str
+    job: str
     created_ms: int
     next_ms: int | None
     done_ms: int | None
@@ -260,6 +264,24 @@ def silences_of(tx: Connection, grouping: str) -> list[Silence]:
     return [_silence(row) for row in tx.execute(query.order_by(alert_silences.c.from_ms.desc()).limit(50))]
 
 
+def list_silences(
+    tx: Connection, now_ms: int, *, in_force: bool | None = None, limit: int = 200
+) -> list[Silence]:
+    """Answer silences, those in force first, the latest first. in_force: only those, or only the others."""
+    query = select(alert_silences)
+    if in_force is not None:
+        query = query.where(_in_force(now_ms) if in_force else ~_in_force(now_ms))
+    first = case((_in_force(now_ms), 0), else_=1)
+    query = query.order_by(first, alert_silences.c.from_ms.desc(), alert_silences.c.id).limit(limit)
+    return [_silence(row) for row in tx.execute(query)]
+
+
+def titles_of(tx: Connection, alerts: Iterable[str]) -> dict[str, str]:
+    """Answer what these alerts are called, by id."""
+    query = select(incidents.c.id, incidents.c.title).where(incidents.c.id.in_(sorted(set(alerts))))
+    return {row.id: row.title for row in tx.execute(query)}
+
+
 def get_silence(tx: Connection, identity: str) -> Silence | None:
     """Answer one silence."""
     row = tx.execute(select(alert_silences).where(alert_silences.c.id == identity)).first()
@@ -280,12 +302,12 @@ def read_notice(row: Row[Any]) -> Notice:
     """Read a row of `alert_notices`."""
     return Notice(
         row.id, row.channel, row.incident, row.kind, row.state, row.title, row.body, row.severity,
-        row.attempts, row.again, row.error, row.created_ms, row.next_ms, row.done_ms,
+        row.attempts, row.again, row.error, row.job, row.created_ms, row.next_ms, row.done_ms,
     )  # fmt: skip
 
 
 def _conditions(wanted: Wanted, now_ms: int) -> list[ColumnElement[bool]]:
-    silenced = exists().where(_in_force(now_ms), alert_silences.c.grouping == incidents.c.grouping)
+    silenced = _is_silenced(now_ms)
     by_state: dict[str, list[ColumnElement[bool]]] = {
         "open": [incidents.c.resolved_ms.is_(None), ~silenced],
         "silenced": [incidents.c.resolved_ms.is_(None), silenced],
@@ -306,6 +328,23 @@ def _conditions(wanted: Wanted, now_ms: int) -> list[ColumnElement[bool]]:
     return conditions
 
 
+def _is_silenced(now_ms: int) -> ColumnElement[bool]:
+    """Answer whether an alert is: its grouping, or each connection that still suffers (if gone, ever did)."""
+    member, silence = incident_members.c, alert_silences.c
+    its_own = exists().where(
+        _in_force(now_ms), silence.grouping != "", silence.grouping == incidents.c.grouping
+    )
+    covered = exists().where(
+        _in_force(now_ms), silence.connection != "", silence.connection == member.connection
+    )
+    suffers = and_(
+        member.incident == incidents.c.id,
+        or_(member.resolved_ms.is_(None), incidents.c.resolved_ms.is_not(None)),
+    )
+    some = exists().where(suffers, covered)
+    return or_(its_own, and_(some, ~exists().where(suffers, ~covered)))
+
+
 def _in_force(now_ms: int) -> ColumnElement[bool]:
     silence = alert_silences.c
     return and_(silence.ended_ms.is_(None), silence.from_ms <= now_ms, silence.until_ms > now_ms)
@@ -315,27 +354,46 @@ def read_incidents(tx: Connection, rows: list[Row[Any]], now_ms: int) -> list[In
     """Read rows of `incidents` with the silence in force and who has taken them."""
     if not rows:
         return []
-    groupings = {row.grouping for row in rows}
-    silenced = select(alert_silences).where(alert_silences.c.grouping.in_(groupings), _in_force(now_ms))
-    silences = {
-        row.grouping: _silence(row) for row in tx.execute(silenced.order_by(alert_silences.c.until_ms))
-    }
+    silences = _silences_of(tx, rows, now_ms)
     taken = select(alert_acks).where(alert_acks.c.incident.in_([row.id for row in rows]))
     acks = {row.incident: Ack(row.by, row.note, row.at_ms) for row in tx.execute(taken)}
     return [
         Incident(
             row.id, row.grouping, row.kind, row.severity, row.title, orjson.loads(row.detail), row.opened_ms,
-            row.resolved_ms, row.turns, orjson.loads(row.recent), row.members, row.standing, row.changed_seq,
-            silences.get(row.grouping), acks.get(row.id),
+            row.resolved_ms, row.turns, orjson.loads(row.recent), row.flapping, row.over_ms, row.members,
+            row.standing, row.changed_seq, silences.get(row.id), acks.get(row.id),
         )
         for row in rows
     ]  # fmt: skip
 
 
+def _silences_of(tx: Connection, rows: list[Row[Any]], now_ms: int) -> dict[str, Silence]:
+    """Answer what silences each of these alerts, by id; of several connections the one that ends first."""
+    in_force = select(alert_silences).where(_in_force(now_ms)).order_by(alert_silences.c.until_ms)
+    known = [_silence(row) for row in tx.execute(in_force)]
+    by_grouping = {one.grouping: one for one in known if one.grouping}
+    by_connection = {one.connection: one for one in known if one.connection}
+    found = {row.id: by_grouping[row.grouping] for row in rows if row.grouping in by_grouping}
+    if not by_connection:
+        return found
+    gone = {row.id: row.resolved_ms is not None for row in rows}
+    member = incident_members.c
+    suffering: dict[str, set[str]] = {}
+    query = select(member.incident, member.connection, member.resolved_ms).where(member.incident.in_(gone))
+    for row in tx.execute(query):
+        if row.resolved_ms is None or gone[row.incident]:
+            suffering.setdefault(row.incident, set()).add(row.connection)
+    for incident, connections in suffering.items():
+        if incident not in found and connections <= by_connection.keys():
+            found[incident] = min((by_connection[one] for one in connections), key=lambda one: one.until_ms)
+    return found
+
+
 def _silence(row: Row[Any]) -> Silence:
     return Silence(
-        row.id, row.grouping, row.incident, row.reason, row.by, row.from_ms, row.until_ms, row.ended_ms
-    )
+        row.id, row.grouping, row.connection, row.incident, row.reason, row.by, row.from_ms, row.until_ms,
+        row.ended_ms,
+    )  # fmt: skip
 
 
 def _read(row: Row[Any]) -> Alert:

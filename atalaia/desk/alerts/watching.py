@@ -25,7 +25,7 @@ from atalaia.store.tables import alerts, connection_states, connections, cursors
 
 PRODUCER = "alerts.watch"
 # Not heard for so long: a person should look, though the hub goes on trying.
-OPEN_MS = 15 * 60_000
+OPEN_MS = 900_000
 # What is over and cannot be mended stands until somebody took it, at most so long.
 KEPT_MS = 86_400_000
 # Tries in vain after which a channel itself is an alert.
@@ -52,13 +52,16 @@ class Wanted:
     evidence: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def watch(tx: Connection, ambient: Ambient) -> int:
-    """Raise and resolve what differs; answer how many facts that were. 0 as well while the fold is behind."""
+def watch(tx: Connection, ambient: Ambient, open_ms: int = OPEN_MS) -> int:
+    """Raise and resolve what differs; answer how many facts that were. 0 as well while the fold is behind.
+
+    open_ms: a gap that is open for so long is an alert.
+    """
     serialise(tx)
     if not is_folded(tx):
         return 0
     now = to_ms(ambient.clock.now())
-    wanted = {one.cause: one for one in wanted_now(tx, now)}
+    wanted = {one.cause: one for one in wanted_now(tx, now, open_ms)}
     standing = _standing(tx)
     count = 0
     for cause, one in wanted.items():
@@ -81,21 +84,21 @@ def is_folded(tx: Connection) -> bool:
     return (tx.scalar(select(cursors.c.seq).where(cursors.c.reaction == "alerts")) or 0) >= last
 
 
-def differs(tx: Connection, now_ms: int) -> bool:
+def differs(tx: Connection, now_ms: int, open_ms: int = OPEN_MS) -> bool:
     """Answer whether `watch` would find something to do; a look that keeps no writer waiting."""
     if not is_folded(tx):
         return False
-    wanted, standing = {one.cause: one for one in wanted_now(tx, now_ms)}, _standing(tx)
+    wanted, standing = {one.cause: one for one in wanted_now(tx, now_ms, open_ms)}, _standing(tx)
     return wanted.keys() != standing.keys() or any(
         _changed(one, *standing[cause]) for cause, one in wanted.items()
     )
 
 
-def wanted_now(tx: Connection, now_ms: int) -> Iterator[Wanted]:
+def wanted_now(tx: Connection, now_ms: int, open_ms: int) -> Iterator[Wanted]:
     """Answer every alert that should stand now by what the tables say."""
     seen = _in_trouble(tx, now_ms)
     yield from (_person(one) for one in seen.values() if one.state == "needs_person")
-    yield from _not_heard(tx, seen, now_ms)
+    yield from _not_heard(tx, seen, now_ms - open_ms)
     taken = _taken(tx)
     yield from (one for one in _lost_gaps(tx, seen, now_ms) if one.cause not in taken)
     yield from (one for one in _lost_workers(tx, now_ms) if one.cause not in taken)
@@ -172,7 +175,7 @@ def _person(one: _Seen) -> Wanted:
     )  # fmt: skip
 
 
-def _not_heard(tx: Connection, seen: dict[str, _Seen], now_ms: int) -> Iterator[Wanted]:
+def _not_heard(tx: Connection, seen: dict[str, _Seen], before_ms: int) -> Iterator[Wanted]:
     """Answer connections with a gap that is open for too long; what needs a person says so already."""
     query = select(
         gaps.c.connection, func.min(gaps.c.from_ms).label("from_ms"), func.min(gaps.c.cause).label("cause")
@@ -180,7 +183,7 @@ def _not_heard(tx: Connection, seen: dict[str, _Seen], now_ms: int) -> Iterator[
     query = query.where(gaps.c.closed_ms.is_(None)).group_by(gaps.c.connection)
     for row in tx.execute(query):
         one = seen.get(row.connection)
-        if one is None or one.state == "needs_person" or row.from_ms > now_ms - OPEN_MS:
+        if one is None or one.state == "needs_person" or row.from_ms > before_ms:
             continue
         heard = one.state in ("live", "suspect")
         todo = (

@@ -127,6 +127,8 @@ class PolicyAsked(Asked):
     quiet_to: Time | None = None
     urgent_passes: bool | None = None
     repeat_min: Annotated[int, Field(ge=0, le=10_080)] | None = None
+    hold_s: Annotated[int, Field(ge=0, le=3_600)] | None = None
+    retry_h: Annotated[int, Field(ge=1, le=168)] | None = None
 
     def given(self) -> Json:
         """Answer what was given."""

@@ -36,6 +36,7 @@ REPEATS = {
     "720": N_("every 12 hours"), "1440": N_("every day"),
 }  # fmt: skip
 NOTICES_SHOWN = 20
+USUAL = Policy()
 
 
 @dataclass
@@ -149,9 +150,6 @@ async def delete(request: Request, who: Admin, channel: Identity) -> Response:
 
 def read_form(form: FormData) -> dict[str, Any]:
     """Read a channel's policy from the form. Errors: `NotAllowed`."""
-    repeat = str(form.get("repeat_min") or "0")
-    if not repeat.isdecimal() or len(repeat) > 6:
-        raise NotAllowed(N_("Write minutes, at most a week of them."), field="repeat_min")
     return {
         "severity": str(form.get("severity") or "warning"),
         "worlds": [str(one) for one in form.getlist("worlds") if one],
@@ -161,8 +159,17 @@ def read_form(form: FormData) -> dict[str, Any]:
         "quiet_from": str(form.get("quiet_from") or ""),
         "quiet_to": str(form.get("quiet_to") or ""),
         "urgent_passes": "urgent_passes" in form,
-        "repeat_min": int(repeat),
+        "repeat_min": _number(form, "repeat_min", "0", N_("Write minutes, at most a week of them.")),
+        "hold_s": _number(form, "hold_s", str(USUAL.hold_s), N_("Write seconds, at most an hour of them.")),
+        "retry_h": _number(form, "retry_h", str(USUAL.retry_h), N_("Write hours, between 1 and 168.")),
     }
+
+
+def _number(form: FormData, name: str, usual: str, wrong: str) -> int:
+    text = str(form.get(name) or "").strip() or usual
+    if not text.isdecimal() or len(text) > 6:
+        raise NotAllowed(wrong, field=name)
+    return int(text)
 
 
 def _shown(request: Request, tx: Connection, identity: str | None) -> Shown:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock, to_ms
 from atalaia.desk.alerts.channels import Channel, Policy, create_channel
+from atalaia.desk.alerts.damping import Damping
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.desk.alerts.notifier import LEASE, Notifier
 from atalaia.desk.alerts.outbox import House
@@ -60,15 +61,16 @@ class Desk:
     """One worker's alerts. `start` may be repeated: each start is another worker."""
 
     def __init__(
-        self, store: Store, clock: HeldClock, ways: dict[str, Way] | None = None, **house: Any
-    ) -> None:
+        self, store: Store, clock: HeldClock, ways: dict[str, Way] | None = None,
+        damping: Damping | None = None, **house: Any,
+    ) -> None:  # fmt: skip
         self.store, self.clock = store, clock
         self.ambient = Ambient(clock=clock, ids=SystemIds(), random=Random(1))
         self.box = SecretBox([new_key()])
         self.pigeon = Pigeon()
         self.ways: dict[str, Way] = ways or {"apprise": self.pigeon}
         self.house = House(self.ambient, Redactor(), {"asterisk": "calls", "toy": "toys"}, **house)
-        self.folds = [Folding(Alerts(), store, self.ambient), Folding(Gaps(), store, self.ambient)]
+        self.folds = [Folding(Alerts(damping), store, self.ambient), Folding(Gaps(), store, self.ambient)]
         self.notifier = Notifier(store, self.house, self.box, self.ways)
         self._workers = 0
 
@@ -156,6 +158,11 @@ class Desk:
                 tx.execute(update(connection_states).where(where).values(change))
 
         await self.store.write(write)
+
+    async def gap(self, connection: str) -> None:
+        """Open a gap from now on."""
+        data = {"id": f"g-{connection}", "from_ms": self.now(), "cause": "cut", "planes": ["socket"]}
+        await self.tell(Fact("gap.opened", connection, self.now(), data), connection=connection)
 
     async def alerts(self, state: str = "all") -> list[Incident]:
         return await self.store.read(lambda tx: list_incidents(tx, Wanted(state), self.now()))

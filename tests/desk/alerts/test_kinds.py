@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from atalaia.desk.alerts.damping import CALM_MS, FLAP_MS, flaps, over_at
+from atalaia.desk.alerts.damping import Damping
 from atalaia.desk.alerts.kinds import about
 from atalaia.events.grouping import same
 
@@ -34,6 +34,8 @@ def test_how_long_something_took_does_not_tell_two_causes_apart():
 
 
 def test_three_times_within_a_quarter_of_an_hour_is_flapping_and_takes_longer_to_be_over():
-    assert flaps([0, 100, FLAP_MS]) and not flaps([0, 100, FLAP_MS + 1]) and not flaps([0, 1])
-    assert over_at(1_000, [0]) == 1_000 + CALM_MS
-    assert over_at(1_000, [0, 1, 2]) == 1_000 + FLAP_MS
+    usual = Damping()
+    assert usual.flaps([0, 100, usual.flap_ms]) and not usual.flaps([0, 100, usual.flap_ms + 1])
+    assert not usual.flaps([0, 1]) and Damping(flap_turns=2).flaps([0, 1])
+    assert usual.over_at(1_000, [0]) == 1_000 + usual.calm_ms
+    assert usual.over_at(1_000, [0, 1, 2]) == 1_000 + usual.flap_ms
