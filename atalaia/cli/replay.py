@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import orjson
 import typer
@@ -14,6 +15,9 @@ from atalaia.cli.common import fail
 from atalaia.errors import AtalaiaError
 
 CONNECTORS = ("asterisk", "traffilog", "wppconnect")
+SHOWN_CHARS = 60
+UNSAID = frozenset({"type", "time", "message", "serialized", "occurred_at"})  # said before, or by `key`
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def replay(
@@ -35,6 +39,9 @@ def replay(
             help="Instead of the facts: what consumers would get (asterisk), the messages as they were put"
             " together (traffilog), what was heard (wppconnect).",
         ),
+    ] = False,
+    readable: Annotated[
+        bool, typer.Option("--readable", help="One short line for people instead of one JSON object.")
     ] = False,
     etc: Annotated[
         Path | None,
@@ -67,7 +74,8 @@ def replay(
     }
     try:
         for line in _lines(connector, file, messages, named):
-            sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+            said = readable_line(line).encode() if readable else orjson.dumps(line)
+            sys.stdout.buffer.write(said + b"\n")
     except AtalaiaError as error:
         fail(str(error))
     except BrokenPipeError:
@@ -86,3 +94,27 @@ def _lines(connector: str, file: Path, messages: bool, named: dict[str, Any]) ->
     from atalaia.connectors.asterisk.replay import replay_file
 
     return replay_file(file, messages=messages, **named)
+
+
+def readable_line(line: Mapping[str, Any]) -> str:
+    """Answer what one line says, for people: when, what, and what is known of it without ids and blanks."""
+    what = str(line.get("type") or line.get("kind") or "message")
+    inner = line.get("data", line.get("body"))
+    about = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else line
+    known = [f"{name}={_short(value)}" for name, value in about.items() if _tells(name, value)]
+    return f"{str(line.get('time') or '')[:19]:19}  {what:22}  {' '.join(known)}".rstrip()
+
+
+def _tells(name: str, value: Any) -> bool:
+    if name in UNSAID or (name == "kind" and value in ("fact", "message", "summary", "unreadable")):
+        return False
+    return value not in (None, "", [], {}, False) and not _UUID.fullmatch(str(value))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inner = cast("Mapping[str, Any]", value)
+        return "(" + " ".join(f"{n}={_short(one)}" for n, one in inner.items() if _tells(n, one)) + ")"
+    text = str(value).replace("\n", " ")
+    text = text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
+    return f"“{text}”" if " " in text else text

@@ -196,10 +196,14 @@ def _in_time(records: list[Any]) -> list[Any]:
 
 
 def _shown(fact: Fact) -> Line:
+    """Show a fact; of a message, which one it is and in which revision stands beside what is said of it."""
     at = read_time_ms(fact.data.get("occurred_at")) or fact.occurred_ms
-    return {
-        "kind": "fact", "type": fact.type, "time": rfc3339(at), "subject": fact.key, "data": dict(fact.data),
-    }  # fmt: skip
+    found: Line = {"kind": "fact", "type": fact.type, "time": rfc3339(at), "subject": fact.key}
+    if "message" in fact.data:
+        level = f"ack:{fact.data['ack']}" if fact.type == "message.acked" else "reaction"
+        found |= {"identity": fact.data["message"], "revision": fact.data.get("kind") or level}
+    found |= {name: fact.data[name] for name in ("contact", "conversation") if name in fact.data}
+    return found | {"data": dict(fact.data)}
 
 
 def _shown_heard(session: str, one: Heard) -> Line:

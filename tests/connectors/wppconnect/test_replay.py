@@ -8,10 +8,15 @@ from typing import Any
 import orjson
 import pytest
 
+from atalaia.cli.replay import readable_line
 from atalaia.connectors.wppconnect.replay import replay_file
 from atalaia.errors import ConfigError
 from tests.connectors.wppconnect.ground import CONTRACT, message
 
+EXPECTED = Path(__file__).parent / "expected"
+RECORDINGS = sorted(CONTRACT.rglob("*.json"))
+GROUP_MESSAGE = CONTRACT / "hub-envelope" / "message-group-author-lid.json"
+REVISIONS = {"ciphertext", "content", "edit", "revoked", "notice", "reaction", "ack"}
 needs_contract = pytest.mark.skipif(not CONTRACT.is_dir(), reason="the contract is not beside this checkout")
 
 
@@ -21,6 +26,42 @@ def replayed(path: Path, **options: Any) -> list[dict[str, Any]]:
 
 def facts(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [one for one in found if one["kind"] == "fact"]
+
+
+def expected_of(path: Path) -> Path:
+    """Answer where the output for a recording is kept, as `bin/atalaia replay wppconnect FILE` prints it."""
+    return EXPECTED / path.parent.name / f"{path.stem}.jsonl"
+
+
+@needs_contract
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_recording_gives_the_facts_that_are_kept_beside_it(path: Path):
+    printed = [orjson.loads(line) for line in expected_of(path).read_bytes().splitlines()]
+
+    assert replayed(path) == printed
+
+
+@needs_contract
+def test_every_fact_of_a_message_has_identity_revision_contact_conversation_and_time():
+    found = [
+        one for path in RECORDINGS for one in facts(replayed(path)) if one["type"].startswith("message.")
+    ]
+
+    assert len(found) >= 10
+    for one in found:
+        assert one["identity"] and one["contact"] and one["conversation"] == one["subject"], one
+        assert one["time"] > "2025", one
+        assert one["revision"].partition(":")[0] in REVISIONS, one
+
+
+@needs_contract
+def test_the_readable_form_says_when_who_and_what_in_one_line():
+    [told, said, _] = [readable_line(one) for one in replayed(GROUP_MESSAGE)]
+
+    assert told.startswith("2026-01-15T18:26:14  contact.alias_learned")
+    assert "alias=150000000000304@lid phone=551155500304 evidence=shown_number" in told
+    assert "author=(wid=150000000000304@lid phone=551155500304 name=“Loja Exemplo”)" in said
+    assert said.endswith("text=“Mensagem de exemplo com acentuação à vista” ack=1")
 
 
 @needs_contract
