@@ -33,7 +33,9 @@ from atalaia.desk.alerts.notifier import Notifier
 from atalaia.desk.alerts.outbox import House as AlertHouse
 from atalaia.desk.alerts.sending import AppriseWay
 from atalaia.desk.calls.fold import Calls
+from atalaia.desk.chats.files import Fetching, Files
 from atalaia.desk.chats.fold import Chats
+from atalaia.desk.chats.sending import JobSender, Outgoing
 from atalaia.desk.endpoints.fold import Endpoints
 from atalaia.desk.exports import destinations_of
 from atalaia.desk.exports.destinations import Destination
@@ -153,19 +155,19 @@ async def build(
     formats = _formats(connectors)
     router = Router(ambient, formats)
     installed = Installations([one.name for one in sent_to])
-    desk = (Calls(), Endpoints(), Alerts(_damping(settings)), Gaps(), Vehicles(), Chats(), installed)
+    kinds = job_kinds(connectors)
+    orders = Orders(ambient, kinds, redactor)
+    inbox = _inbox(settings, ambient, orders, connectors)
+    desk = (Calls(), Endpoints(), Alerts(_damping(settings)), Gaps(), Vehicles(), *inbox, installed)
     projections: tuple[Projection, ...] = (*desk, router)
     interpretations = [one for connector in connectors.values() for one in connector.interpretations]
     reactions: list[Reaction] = [Interpreting(one, store, ambient) for one in interpretations]
     reactions += [Folding(one, store, ambient) for one in projections]
-    targets = Targets(
-        ambient, Guard(settings.allow_private_targets), _servers(store, registry, connectors, redactor)
-    )
-    kinds = job_kinds(connectors)
-    orders = Orders(ambient, kinds, redactor)
+    servers = _servers(store, registry, connectors, redactor)
+    targets = Targets(ambient, Guard(settings.allow_private_targets), servers)
     engine = DbosEngine(database_url, settings.data_dir, worker, lambda job, n: jobs.execute(job, n))
-    files = FileStore(settings.data_dir / FOLDER, ambient.ids)
-    house = House(store, eventlog, ambient, orders, redactor, engine, files, secretbox)
+    kept = FileStore(settings.data_dir / FOLDER, ambient.ids)
+    house = House(store, eventlog, ambient, orders, redactor, engine, kept, secretbox)
     jobs = Jobs(house, kinds, registry, worker)
     return Hub(
         settings=settings,
@@ -220,6 +222,29 @@ def _ownership(settings: Settings, store: Store, ambient: Ambient, worker: str, 
     return Ownership(
         store, ambient, worker, version=VERSION, git_sha=git_sha(), alone=alone, most_per_beat=most
     )
+
+
+def sending_kinds(connectors: Mapping[str, Connector]) -> dict[str, str]:
+    """Answer by connector the kind of job that sends what people write in the inbox."""
+    return {name: f"{name}.{one.sends}" for name, one in connectors.items() if one.sends}
+
+
+def fetching_of(
+    settings: Settings, ambient: Ambient, orders: Orders, connectors: Mapping[str, Connector]
+) -> Fetching:
+    """Answer what asks for the attachments of messages."""
+    kinds = {name: f"{name}.{one.fetches}" for name, one in connectors.items() if one.fetches}
+    groups = frozenset(settings.chats_fetch)
+    return Fetching(ambient, orders, kinds, groups, settings.chats_file_bytes_max)
+
+
+def _inbox(
+    settings: Settings, ambient: Ambient, orders: Orders, connectors: Mapping[str, Connector]
+) -> tuple[Projection, ...]:
+    """Answer what follows conversations, what is sent into them, and what is attached."""
+    sender = JobSender(orders, sending_kinds(connectors))
+    files = Files(fetching_of(settings, ambient, orders, connectors))
+    return Chats(), Outgoing(ambient, sender), files
 
 
 def job_kinds(connectors: Mapping[str, Connector]) -> Kinds:

@@ -127,6 +127,14 @@ class Settings(BaseSettings):
         description="Which conversations a new message opens again. It counts when they are closed or "
         "ignored: a change later does not touch those.",
     )
+    chats_fetch: Words = Field(
+        ("image", "video", "audio", "sticker", "document"),
+        description="Attachments that are fetched as they come: image, video, audio, sticker, document. The "
+        "others are fetched when somebody asks.",
+    )
+    chats_file_bytes_max: int = Field(
+        67_108_864, ge=65_536, description="Largest attachment of a message that is kept."
+    )
 
     old_connection: str = Field(
         "",

@@ -35,6 +35,10 @@ class Connector:
     jobs: what a person may ask of this upstream; their names are unique within the connector.
     schedules: which of them the clock asks for, for each connection that is wanted.
     world: which screens it fills, e.g. "calls".
+    sends: the job by which its conversations are written to, "" for none. It takes what
+        `desk.chats.sending.params_of` answers, and answers {"key", "serialized"}.
+    fetches: the job that fetches a message's attachment, "" for none. It takes {"message", "bytes_max"}
+        and answers {"file", "mimetype", "size_bytes"}.
     rhythms: event type without the connector's name, may end in "*" -> the kind under which it is counted by
     hour,
         so that silence can be judged; the longest pattern wins. Empty: silence is not judged.
@@ -60,6 +64,8 @@ class Connector:
     jobs: Sequence[JobKind] = ()
     schedules: Sequence[Schedule] = ()
     world: str = ""
+    sends: str = ""
+    fetches: str = ""
     rhythms: Mapping[str, str] = field(default_factory=dict[str, str])
     server: Callable[[Any], str] | None = None
     routine: timedelta | None = None

@@ -21,7 +21,7 @@ from atalaia.jobs import told
 from atalaia.jobs.dispatch import lock as take_locks
 from atalaia.jobs.engine import Engine
 from atalaia.jobs.frames import Frames, write_frames
-from atalaia.jobs.ledger import ASK, SLEEP, Entry, Ledger
+from atalaia.jobs.ledger import ASK, SLEEP, Entry, Ledger, answers_of_others
 from atalaia.jobs.model import Decision, Direction, Effect, JobFailed, Probe, StepKind, Suppose
 from atalaia.jobs.rows import Job, change_job, dump, move, read_job, take_hold
 from atalaia.jobs.section import hold
@@ -200,6 +200,9 @@ class Context:
 
     def frame(self, direction: Direction, surface: str, text: str) -> None:
         self.frames.add(direction, surface, text)
+
+    async def answers(self, step: str, since_ms: int) -> list[Any]:
+        return await self.read(lambda tx: answers_of_others(tx, self.taken, step, since_ms))
 
     async def append(self, heard: Sequence[Heard]) -> list[Appended]:
         return await self.house.log.put(Source(self.connection), heard)

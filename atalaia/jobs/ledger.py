@@ -22,11 +22,13 @@ from atalaia.jobs.rows import Job, change_job, dump, move, take_hold
 from atalaia.jobs.state import Found, Got, State, StepState, Todo, meet
 from atalaia.jobs.submit import CANCEL_REQUESTED
 from atalaia.store.bulk import run
-from atalaia.store.job_tables import job_steps
+from atalaia.store.job_tables import job_steps, jobs
 from atalaia.store.leases import Lease, check
 
 # What stands in the column `kind` for pauses and questions, which are no steps.
 SLEEP, ASK = "sleep", "ask"
+
+_WAITED_MOST_MS = 86_400_000  # from being asked for until the step left
 
 TODO = "Look at the upstream, then decide on the job's page: it happened, run again, or cancel."
 
@@ -261,3 +263,18 @@ def _entry(row: Any) -> Entry:
         orjson.loads(row.evidence or "{}"), orjson.loads(row.result or "null"),
         orjson.loads(row.error or "{}"), row.began_ms,
     )  # fmt: skip
+
+
+def answers_of_others(tx: Connection, job: Job, step: str, since_ms: int) -> list[Any]:
+    """Answer what a step that left since then answered in other jobs of the same kind and connection."""
+    certain = (StepState.DONE.value, StepState.HAPPENED.value)
+    query = (
+        select(job_steps.c.result)
+        .join(jobs, jobs.c.id == job_steps.c.job)
+        .where(
+            jobs.c.connection == job.connection, jobs.c.kind == job.kind, jobs.c.id != job.id,
+            jobs.c.created_ms >= since_ms - _WAITED_MOST_MS, job_steps.c.name == step,
+            job_steps.c.state.in_(certain), job_steps.c.sent_ms >= since_ms,
+        )
+    )  # fmt: skip
+    return [orjson.loads(row.result or "null") for row in tx.execute(query)]

@@ -200,6 +200,13 @@ class JobContext(Protocol):
         """Keep what was sent or received, for the job's page; secrets are masked before it is kept."""
         ...
 
+    async def answers(self, step: str, since_ms: int) -> list[Any]:
+        """Answer what this step answered in other jobs of this kind and connection, begun since then.
+
+        What a probe finds upstream and another job has brought about is not this job's.
+        """
+        ...
+
     async def append(self, heard: Sequence[Heard]) -> list[Appended]:
         """Write down what this job's own session heard; durable when this returns."""
         ...

@@ -205,7 +205,9 @@ class Running(Generic[T]):
         entry = await context.write(lambda tx: context.ledger.doubt(tx, entry, said, supposed))
         pace, tries, alerted = Pace(), 0, False
         while entry.state is StepState.IN_DOUBT:
-            verdict = await self._probe(entry)
+            verdict = await self._probe_until_decided(entry)
+            if verdict is None:
+                break
             if not isinstance(verdict, Unavailable):
                 if not await self._take_verdict(entry, verdict):
                     await self._decided_within(None)
@@ -218,6 +220,21 @@ class Running(Generic[T]):
             if await self._decided_within(pace.after(tries, context.ambient.random).total_seconds()):
                 break
         await context.count_people_out()
+
+    async def _probe_until_decided(self, entry: Entry) -> Verdict | Unavailable | None:
+        """Answer what the probe found; None when somebody decided before it had looked long enough."""
+        probing = asyncio.create_task(self._probe(entry))
+        deciding = asyncio.create_task(self._decided_within(None))
+        try:
+            await asyncio.wait({probing, deciding}, return_when=asyncio.FIRST_COMPLETED)
+            if probing.done():
+                return probing.result()
+            deciding.result()
+            return None
+        finally:
+            for task in (probing, deciding):
+                task.cancel()
+            await asyncio.gather(probing, deciding, return_exceptions=True)
 
     async def _probe(self, entry: Entry) -> Verdict | Unavailable:
         if self.probe is None:

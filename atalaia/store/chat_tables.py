@@ -221,4 +221,25 @@ chat_outbox = Table(
     Index("ix_chat_outbox_chat", "channel", "chat", "asked_ms"),
     Index("ix_chat_outbox_state", "state"),
     Index("ix_chat_outbox_key", "channel", "key"),
+    Index("ix_chat_outbox_job", "job"),
+)
+
+# The attachments of messages. state: waiting, fetched, failed, left (nobody asked for it yet).
+chat_files = Table(
+    "chat_files",
+    metadata,
+    Column("message", String(36), primary_key=True),
+    Column("channel", String(36), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("job", String(36), nullable=False),  # the last try
+    Column("tries", Integer, nullable=False),
+    Column("file", String(64), nullable=False),  # SHA-256, "" until it is here
+    Column("mimetype", String(100), nullable=False),  # by its content, not by what the sender says
+    Column("size_bytes", BigInteger),
+    Column("said", Text, nullable=False),
+    _ms("from_ms"),  # when the tries began
+    _ms("next_ms", nullable=True),
+    _ms("changed_ms"),
+    Index("ix_chat_files_job", "job"),
+    Index("ix_chat_files_file", "file"),
 )

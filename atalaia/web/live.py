@@ -39,7 +39,17 @@ _PAGE = 500
 # While tables lag behind the log, look again so soon.
 _GATED_S = 0.03
 _EACH_TOPIC_MAX = 50
-PROJECTIONS = ("calls", "endpoints", "alerts", "gaps", "vehicles", "installations", "chats")
+PROJECTIONS = (
+    "calls",
+    "endpoints",
+    "alerts",
+    "gaps",
+    "vehicles",
+    "installations",
+    "chats",
+    "outbox",
+    "chat_files",
+)
 
 # What a fact stirs, by the first word of its type. `{key}` is its key.
 _TOPICS: dict[str, tuple[str, ...]] = {

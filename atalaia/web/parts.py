@@ -13,13 +13,19 @@ from atalaia.ambient import Ambient
 from atalaia.connections.registry import Registry
 from atalaia.connectors.connector import Connector
 from atalaia.deliveries.formats import Format
+from atalaia.desk.chats.files import Fetching
+from atalaia.desk.chats.outbox import Outbox
+from atalaia.desk.chats.sending import JobSender
 from atalaia.desk.people.people import People
 from atalaia.desk.people.sessions import Sessions
 from atalaia.desk.people.tokens import Tokens
 from atalaia.events.log import EventLog
+from atalaia.jobs.submit import Orders
 from atalaia.redact import Redactor
 from atalaia.secretbox import SecretBox
+from atalaia.serve import fetching_of, job_kinds, sending_kinds
 from atalaia.settings import Settings
+from atalaia.store.files import FOLDER, FileStore
 from atalaia.store.store import Store
 
 
@@ -28,7 +34,7 @@ class Parts:
     """The parts behind the routes; `app.state.parts` holds them, `parts_of(request)` answers them.
 
     gate: answers the sequence up to which tables follow the log, so that a live page never fetches too early.
-    outbox: asks channels to send, see `desk/chats/outbox.py`; None where no channel can.
+    outbox: asks channels to send; fetching: asks for attachments. Both take orders for jobs.
     test_target: tries a subscription's target, see `deliveries`; None where nothing is delivered.
     """
 
@@ -46,16 +52,22 @@ class Parts:
     supervisor: Any = None
     dispatcher: Any = None
     targets: Any = None
-    outbox: Any = None
     gate: Callable[[Connection], int] | None = None
     people: People = field(init=False)
     sessions: Sessions = field(init=False)
     tokens: Tokens = field(init=False)
+    outbox: Outbox = field(init=False)
+    fetching: Fetching = field(init=False)
+    files: FileStore = field(init=False)
 
     def __post_init__(self) -> None:
         self.sessions = Sessions(self.store, self.ambient, self.settings)
         self.people = People(self.store, self.ambient, self.settings, self.sessions)
         self.tokens = Tokens(self.store, self.ambient)
+        orders = Orders(self.ambient, job_kinds(self.connectors), self.redactor)
+        self.outbox = Outbox(self.ambient, JobSender(orders, sending_kinds(self.connectors)))
+        self.fetching = fetching_of(self.settings, self.ambient, orders, self.connectors)
+        self.files = FileStore(self.settings.data_dir / FOLDER, self.ambient.ids)
 
 
 def parts_of(request: Request) -> Parts:

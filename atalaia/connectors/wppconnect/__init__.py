@@ -118,4 +118,6 @@ CONNECTOR = Connector(
         by_number=lambda settings: bool(settings.server_url),
         expected=lambda settings: settings.phone,
     ),
+    sends="send",
+    fetches="media",
 )

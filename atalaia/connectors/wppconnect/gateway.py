@@ -124,13 +124,19 @@ class GatewayDoor:
         kind = body.get("mime_type")
         return _file(body.get("media_base64"), kind if isinstance(kind, str) else "")
 
-    async def send(self, chat: Wid, body: Json) -> Sent:
-        """Send one message; `body` says its kind. Errors: `Rejected` when it was not sent, `InDoubt`."""
-        whole: Json = {"channel": self._settings.session_name, "to": chat.user, "text": "", **body}
+    async def send(self, to: str, body: Json) -> Sent:
+        """Send one message to a number; `body` says its kind.
+
+        Errors: `Unavailable` and `Rejected` when it was not sent, `InDoubt`.
+        """
+        whole: Json = {"channel": self._settings.session_name, "to": to, "text": "", **body}
         within_s = self._settings.media_within_s if body.get("type") else self._settings.list_within_s
         reply = await self._call("POST", "/api/messages", body=whole, within_s=within_s, acts=True)
-        if reply.ok and reply.object().get("success") is True:
-            return read_sent(reply.object())
+        try:
+            if reply.ok and reply.object().get("success") is True:
+                return read_sent(reply.object())
+        except (Unavailable, Unreadable):
+            raise InDoubt("The gateway's answer to the message cannot be read.") from None
         raise self._not_sent(reply)
 
     def _not_sent(self, reply: Reply) -> Exception:

@@ -6,6 +6,7 @@ happened*, *run again* and *cancel*, after the chat was looked at.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -16,17 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from atalaia.clock import to_ms
 from atalaia.connectors.wppconnect import heard, sending
-from atalaia.connectors.wppconnect.door import Sent
+from atalaia.connectors.wppconnect.door import Sent, Word
 from atalaia.connectors.wppconnect.envelope import Json
 from atalaia.connectors.wppconnect.gateway import GatewayDoor
-from atalaia.connectors.wppconnect.sending import Outgoing, gateway_body, server_call
+from atalaia.connectors.wppconnect.sending import Kind, Outgoing, gateway_body, server_call
 from atalaia.connectors.wppconnect.server import ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.connectors.wppconnect.wids import Wid, read_wid
-from atalaia.errors import Rejected
+from atalaia.desk.chats.sniffing import media_type
+from atalaia.errors import Rejected, Unavailable
 from atalaia.jobs.model import (
     CannotTell,
     Effect,
+    Happened,
     JobContext,
     JobFailed,
     JobKind,
@@ -36,6 +39,9 @@ from atalaia.jobs.model import (
 )
 
 SEND_S = timedelta(minutes=15).total_seconds()
+MEDIA_S = timedelta(minutes=5).total_seconds()
+LOOK_EVERY_S = 15.0  # for a message that is in doubt, until it must be in the chat
+LOOK_BACK_MS = 600_000
 
 
 class _Doors:
@@ -69,12 +75,16 @@ class _Doors:
 
 
 async def run_send(ctx: JobContext, asked: Outgoing) -> Mapping[str, Any]:
-    """Send one message. Answers {"key", "serialized", "ack"}; no key when only a receipt will tell it."""
+    """Send one message. Answers {"key", "serialized", "ack"}; no key when only a receipt will tell it.
+
+    While the session is not connected it waits, at most `SEND_S`.
+    """
     try:
-        content = sending.read_kept(ctx.files, asked)
+        content = await asyncio.to_thread(sending.read_kept, ctx.files, asked)
     except Rejected as error:
         raise JobFailed("no_file", str(error)) from None
     async with _Doors(ctx) as doors:
+        await ctx.step("reach", StepKind.READ, lambda _: _reach(doors))
 
         async def leave(effect: Effect) -> Mapping[str, Any]:
             return await sending.send(effect, asked, _now_ms(ctx), lambda: _call(ctx, doors, asked, content))
@@ -83,12 +93,35 @@ async def run_send(ctx: JobContext, asked: Outgoing) -> Mapping[str, Any]:
             server = await doors.server()
             if server is None:
                 return CannotTell("Only the server itself shows a chat's messages, and none is configured.")
-            return await sending.look_for(server, evidence, _now_ms(ctx), ())
+            return await _look(ctx, server, evidence)
 
+        # The same reaction twice is one.
+        kind = StepKind.IDEMPOTENT if asked.kind is Kind.REACTION else StepKind.UNSAFE
         try:
-            return await ctx.step("send", StepKind.UNSAFE, leave, probe=probe)
+            return await ctx.step("send", kind, leave, probe=probe)
         except Rejected as error:
             raise JobFailed("not_sent", str(error)) from None
+
+
+async def _reach(doors: _Doors) -> str:
+    """Answer what the session says of itself. Errors: `Unavailable` while it is not connected."""
+    door = await doors.server() or cast("GatewayDoor", await doors.gateway())
+    claim = await door.status()
+    if claim.word is not Word.CONNECTED:
+        raise Unavailable(f"The session is not connected ({claim.said or claim.word}).")
+    return claim.said
+
+
+async def _look(ctx: JobContext, server: ServerDoor, evidence: Mapping[str, Any]) -> Verdict:
+    """Look in the chat again and again, until it is there or surely should be."""
+    since_ms = int(evidence.get("at_ms") or 0) - LOOK_BACK_MS
+    while True:
+        others = await ctx.answers("send", since_ms)
+        taken = [str(cast("Json", one)["key"]) for one in others if isinstance(one, dict)]
+        verdict = await sending.look_for(server, evidence, _now_ms(ctx), taken)
+        if isinstance(verdict, Happened) or sending.is_settled(evidence, _now_ms(ctx)):
+            return verdict
+        await ctx.ambient.clock.sleep(LOOK_EVERY_S)
 
 
 async def _call(ctx: JobContext, doors: _Doors, asked: Outgoing, content: bytes | None) -> Sent:
@@ -100,9 +133,9 @@ async def _call(ctx: JobContext, doors: _Doors, asked: Outgoing, content: bytes 
         sent = await server.send(route, asked.chat, body)
     else:
         gateway = cast("GatewayDoor", await doors.gateway())
-        body = gateway_body(asked, content)
+        body, to = gateway_body(asked, content), sending.gateway_receiver(asked)
         ctx.frame("sent", "POST /api/messages", _shown(asked, body))
-        sent = await gateway.send(asked.chat, body)
+        sent = await gateway.send(to, body)
     ctx.frame("received", "answer", orjson.dumps(sent.raw).decode())
     return sent
 
@@ -129,17 +162,28 @@ class MediaAsked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     message: str = Field(max_length=300, title="Message", description="The whole id of the message.")
+    bytes_max: int = Field(
+        67_108_864, ge=1, title="Largest size", description="Bytes; what is larger is not kept."
+    )
 
 
 async def run_media(ctx: JobContext, asked: MediaAsked) -> Mapping[str, Any]:
-    """Fetch one attachment into the hub's files. Answers {"file", "mimetype", "size_bytes"}."""
+    """Fetch one attachment into the hub's files. Answers {"file", "mimetype", "size_bytes"}.
+
+    mimetype: by its content.
+    """
     async with _Doors(ctx) as doors:
 
         async def fetch(_: Effect) -> Mapping[str, Any]:
             door = await doors.server() or cast("GatewayDoor", await doors.gateway())
             file = await door.media(asked.message)
-            kept = ctx.files.keep(file.content)
-            return {"file": kept, "mimetype": file.mimetype, "size_bytes": len(file.content)}
+            size = len(file.content)
+            if not size or size > asked.bytes_max:
+                said = "It is larger than what is kept here." if size else "The file is empty."
+                raise JobFailed("too_large" if size else "no_media", said)
+            kept = await asyncio.to_thread(ctx.files.keep, file.content)
+            kind = media_type(file.content, file.mimetype)
+            return {"file": kept, "mimetype": kind, "size_bytes": size}
 
         try:
             return await ctx.step("fetch", StepKind.READ, fetch)
@@ -188,6 +232,8 @@ JOBS = (
         "send", "Send a message", Outgoing, run_send, lambda asked: [f"chat:{asked.chat}"], plan=plan_send,
         seconds_max=SEND_S,
     ),
-    JobKind("media", "Fetch an attachment", MediaAsked, run_media, at_once=2, offered=False),
+    JobKind(
+        "media", "Fetch an attachment", MediaAsked, run_media, at_once=2, offered=False, seconds_max=MEDIA_S
+    ),
     JobKind("alias", "Look up a contact", AliasAsked, run_alias, at_once=1),
 )  # fmt: skip

@@ -8,7 +8,7 @@ Source: contract WhatsApp, sections 1.5, 2.5 and 5.6; transcript 08.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol, cast
 
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 
 class Outgoing(BaseModel):
-    """One message to one chat. FileStore are named by the SHA-256 under which the hub keeps them."""
+    """One message to one chat. Files are named by the SHA-256 under which the hub keeps them."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
 
@@ -51,6 +51,10 @@ class Outgoing(BaseModel):
     text: str = Field(
         "", max_length=65_536, title="Text", description="The message, or the caption of a file."
     )
+    phone: str = Field(
+        "", pattern=r"^[0-9]{0,20}$", title="Number",
+        description="Of the contact, where it is known: a gateway sends to numbers only.",
+    )  # fmt: skip
     reply_to: str = Field(
         "", max_length=300, title="In reply to", description="The whole id of the message that is answered."
     )
@@ -136,6 +140,17 @@ def gateway_body(asked: Outgoing, content: bytes | None) -> Json:
             raise Rejected(f"A gateway cannot send this ({asked.kind}); connect the server itself for it.")
 
 
+def gateway_receiver(asked: Outgoing) -> str:
+    """Answer the number that a gateway sends to. Errors: `Rejected` where none is known.
+
+    The digits of a hidden identity are no number, and those of a group are nobody's.
+    """
+    phone = asked.phone or asked.chat.phone
+    if asked.chat.is_group or not phone:
+        raise Rejected("A gateway sends to numbers only; connect the server itself for groups and others.")
+    return phone
+
+
 def read_kept(files: FileStore, asked: Outgoing) -> bytes | None:
     """Answer the file that is sent, None when there is none. Errors: `Rejected` when it is not kept here."""
     if not asked.file:
@@ -146,11 +161,18 @@ def read_kept(files: FileStore, asked: Outgoing) -> bytes | None:
         raise Rejected("The file is not kept here any more; attach it again.") from None
 
 
-async def send(effect: Effect, asked: Outgoing, now_ms: int, call: Any) -> Mapping[str, Any]:
-    """Say that it leaves now, send, and answer what the upstream said. call: () -> `Sent`."""
+async def send(
+    effect: Effect, asked: Outgoing, now_ms: int, call: Callable[[], Awaitable[Sent]]
+) -> Mapping[str, Any]:
+    """Say that it leaves now, send, and answer what the upstream said.
+
+    Errors: `Rejected` also when the upstream was not reached, so that surely nothing left; `InDoubt`.
+    """
     await effect.sending(chat=str(asked.chat), kind=asked.kind.value, text=asked.text, at_ms=now_ms)
-    sent: Sent = await call()
-    return answer(sent)
+    try:
+        return answer(await call())
+    except Unavailable as error:
+        raise Rejected(str(error)) from None
 
 
 def answer(sent: Sent) -> Mapping[str, Any]:
@@ -166,16 +188,16 @@ def answer(sent: Sent) -> Mapping[str, Any]:
 async def look_for(reader: Reader, evidence: Mapping[str, Any], now_ms: int, taken: Sequence[str]) -> Verdict:
     """Look in the chat whether a message left. taken: keys of messages that are other sends of ours.
 
-    Equal texts are told apart by being taken; a reaction leaves no message and cannot be found.
+    Equal texts are told apart by being taken. Errors: `Unavailable` when the chat cannot be read now.
     """
     chat = read_wid(evidence.get("chat"))
     at_ms = int(evidence.get("at_ms") or 0)
     kind = str(evidence.get("kind") or "")
-    if chat is None or kind == Kind.REACTION:
-        return CannotTell("A reaction leaves no message of its own; look at the chat.")
+    if chat is None:
+        return CannotTell("It is not known to which chat it left.")
     try:
         rows = await reader.messages(chat, count=LOOK_AT)
-    except (Unavailable, Unreadable, Rejected) as error:
+    except (Unreadable, Rejected) as error:
         return CannotTell(f"The chat could not be read. {error}")
     for row in rows:
         if _is_it(row, kind, str(evidence.get("text") or ""), at_ms, taken):
@@ -183,10 +205,15 @@ async def look_for(reader: Reader, evidence: Mapping[str, Any], now_ms: int, tak
             if found is not None:
                 told = {"key": found.key, "serialized": found.serialized, "ack": row.get("ack")}
                 return Happened(told, "The message is in the chat.")
-    if now_ms - at_ms < SETTLED_MS:
+    if not is_settled(evidence, now_ms):
         return CannotTell("The message is not in the chat yet; it may still be on its way.")
     # A second message to a customer is worse than a late one: a person says “send again”.
     return CannotTell("The message is not in the chat, minutes after it left: it can be sent again.")
+
+
+def is_settled(evidence: Mapping[str, Any], now_ms: int) -> bool:
+    """Answer whether a message that is not in the chat by now did not get there."""
+    return now_ms - int(evidence.get("at_ms") or 0) >= SETTLED_MS
 
 
 def _is_it(row: Json, kind: str, text: str, at_ms: int, taken: Sequence[str]) -> bool:

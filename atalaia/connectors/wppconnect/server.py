@@ -170,14 +170,18 @@ class ServerDoor:
     async def send(self, route: str, chat: Wid, body: Json) -> Sent:
         """Send one message. route: `send-message`, `send-image`, …; its text or file stands in `body`.
 
-        Errors: `Rejected` when the server says that it was not sent; `InDoubt` when nobody can tell: no
-        answer, or the 400 of a number that "does not exist", after which the server goes on to send.
+        Errors: `Unavailable` when it was not reached; `Rejected` when the server says that it was not sent;
+            `InDoubt` when nobody can tell: no answer, or the 400 of a number that "does not exist", after
+            which the server goes on to send.
         """
         whole = {"phone": chat.user, **_kind_of(chat), **body}
         reply = await self._page("POST", route, body=whole, within_s=self._settings.media_within_s, acts=True)
-        if reply.ok:
+        if not reply.ok:
+            raise refusal_of_send(reply)
+        try:
             return read_sent(reply.json())
-        raise refusal_of_send(reply)
+        except (Unavailable, Unreadable):
+            raise InDoubt("The server's answer to the message cannot be read.") from None
 
     # Calling.
 

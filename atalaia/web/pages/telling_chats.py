@@ -19,6 +19,9 @@ _WORDS = {
     "message.noticed": ("info-circle", "idle", N_("Notice in the chat of %(who)s")),
     "message.acked": ("check", "idle", N_("Receipt for a message: level %(ack)s")),
     "message.reacted": ("message", "idle", N_("Reaction: %(text)s")),
+    "message.send_changed": ("send", "idle", N_("Message to be sent: %(state)s")),
+    "message.file_fetched": ("paperclip", "idle", N_("Attachment of a message is here")),
+    "message.file_failed": ("paperclip", "ask", N_("Attachment of a message could not be fetched")),
     "contact.alias_learned": ("user", "idle", N_("%(alias)s is the number %(phone)s")),
     "contact.alias_disputed": ("user", "ask", N_("%(alias)s may be %(phone)s; %(stands)s stands")),
     "contact.merged": ("user", "idle", N_("Two contacts were said to be one")),
@@ -38,6 +41,12 @@ _STATUS = {
     "new": N_("new"), "open": N_("open"), "pending": N_("pending"), "closed": N_("closed"),
     "ignored": N_("ignored"),
 }  # fmt: skip
+_STATES = {
+    "queued": N_("on its way"),
+    "sent": N_("sent"),
+    "failed": N_("failed"),
+    "uncertain": N_("uncertain"),
+}
 _KINDS = {"content": N_("readable now"), "edit": N_("edited"), "revoked": N_("deleted by its author")}
 
 
@@ -48,6 +57,7 @@ def tell_chat(event: Event, data: dict[str, Any], _: object) -> Line:
     values["who"] = _who(data)
     values["name"] = str(data.get("name") or gettext("nobody"))
     values["kind"] = _word(_KINDS, data.get("kind"))
+    values["state"] = _word(_STATES, data.get("state"))
     values["status"] = _word(_STATUS, data.get("status"))
     text = str(data.get("text") or "")[:TEXT_CHARS] if event.type.startswith("message.") else ""
     by = str(data.get("by") or "") if not event.type.startswith("message.") else ""

@@ -123,7 +123,6 @@ async def test_an_equal_text_of_another_send_is_not_taken_for_it():
         (Chat(), "not in the chat, minutes after"),
         (Chat(own_message("B1", t=NOON_S - 4000)), "not in the chat"),
         (Chat(own_message("B1", text="outro")), "not in the chat"),
-        (Chat(broken=True), "could not be read"),
     ],
 )
 async def test_what_is_not_found_is_for_a_person_to_decide(chat: Chat, said: str):
@@ -131,6 +130,11 @@ async def test_what_is_not_found_is_for_a_person_to_decide(chat: Chat, said: str
 
     assert isinstance(verdict, CannotTell)
     assert said in verdict.said
+
+
+async def test_a_chat_that_cannot_be_read_now_is_read_later():
+    with pytest.raises(Unavailable):
+        await look_for(Chat(broken=True), EVIDENCE, NOON_MS + 600_000, ())
 
 
 def test_files_are_sent_whole():
