@@ -166,10 +166,11 @@ class Supervisor:
             append_facts(tx, self._ambient, "supervisor", [fact], connection=identity)
 
     async def _restart_changed(self) -> None:
-        current = await self._log.store.read(_versions)
+        current = await self._log.store.read(self._registry.versions)
         for name, lease in list(self._leases.items()):
             identity = name.removeprefix(PREFIX)
-            before, now = self._versions.get(identity), current.get(identity)
+            before, found = self._versions.get(identity), current.get(identity)
+            now = found.changed_ms if found else None
             if now is not None and before is not None and now != before:
                 self._lost(name)
                 self._gained(lease)
@@ -177,8 +178,3 @@ class Supervisor:
 
 def _cause(identity: str) -> str:
     return f"settings:{identity}"
-
-
-def _versions(tx: Connection) -> dict[str, int]:
-    query = "select id, changed_ms from connections where deleted_ms is null"
-    return {row[0]: row[1] for row in fetch_rows(tx, "id, changed_ms", query)}

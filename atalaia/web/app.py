@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -11,9 +12,10 @@ import structlog
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
-from atalaia.connections.registry import Configured
+from atalaia.connections.registry import Configured, Registry, Version
 from atalaia.deliveries.subscription import list_subscriptions, open_secrets
 from atalaia.desk.alerts.channels import learn_channels
 from atalaia.errors import ConfigError, StoreUnavailable
@@ -86,6 +88,7 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     app.state.ambient = parts.ambient
     app.state.zone = parts.settings.zone
     app.state.worlds = ()
+    app.state.learned = {}
     app.state.more_worlds = ()  # what somebody added to the app, as the demo does
     app.state.health = health.word
     app.state.health_service = health
@@ -148,10 +151,9 @@ async def refresh_worlds(app: FastAPI) -> None:
     parts: Parts = app.state.parts
     worlds: set[str] = set()
     try:
-        for one in await _configured(parts):
-            learn(parts, one.settings)
-            connector = parts.connectors[one.connector]
-            worlds |= {connector.world, "jobs" if connector.jobs else ""}
+        for name in await _learn_connections(app):
+            if (connector := parts.connectors.get(name)) is not None:
+                worlds |= {connector.world, "jobs" if connector.jobs else ""}
         await _learn_subscriptions(parts)
         await parts.store.read(lambda tx: learn_channels(tx, parts.secretbox, parts.redactor))
     except (StoreUnavailable, ConfigError) as error:
@@ -171,8 +173,27 @@ async def _learn_subscriptions(parts: Parts) -> None:
             parts.redactor.learn(secret)
 
 
-async def _configured(parts: Parts) -> list[Configured]:
-    return await parts.store.read(parts.registry.all)
+async def _learn_connections(app: FastAPI) -> set[str]:
+    """Learn the secrets of the connections that changed; answer the connectors of all."""
+    parts: Parts = app.state.parts
+    learned: dict[str, Version] = app.state.learned
+    current = await parts.store.read(parts.registry.versions)
+    changed = [identity for identity, version in current.items() if learned.get(identity) != version]
+    if changed:
+        for one in await parts.store.read(lambda tx: _readable(tx, parts.registry, changed)):
+            learn(parts, one.settings)
+            learned[one.id] = current[one.id]
+    return {version.connector for version in current.values()}
+
+
+def _readable(tx: Connection, registry: Registry, wanted: Iterable[str]) -> list[Configured]:
+    """Answer those whose settings this version can read; the others are told of elsewhere."""
+    found: list[Configured] = []
+    for identity in wanted:
+        with contextlib.suppress(ConfigError):
+            one = registry.get(tx, identity)
+            found += [one] if one is not None else []
+    return found
 
 
 def _own_routes(app: FastAPI) -> APIRouter:

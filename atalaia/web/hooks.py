@@ -17,9 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from atalaia.clock import to_ms
 from atalaia.connections.pairing import note_code
+from atalaia.connections.registry import Version
 from atalaia.connections.session import Hook, Hooked
 from atalaia.errors import ConfigError, StoreUnavailable
 from atalaia.events.log import Source
+from atalaia.store.bell import LEASES
 from atalaia.store.files import FOLDER, FileStore
 from atalaia.web import bodies
 from atalaia.web.i18n import N_
@@ -34,7 +36,6 @@ BYTES_MAX = 96 * 1024 * 1024  # a file of 64 MB as base64, and its message aroun
 LARGE_BYTES = 1024 * 1024
 LARGE_AT_ONCE = 4
 _KNOWN_S = 2.0
-_KNOWN_MAX = 10_000
 _HEADERS = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
 _RETRY = {"Retry-After": "1"}
 _TAKEN = b'{"success":true}'
@@ -42,9 +43,10 @@ _TAKEN = b'{"success":true}'
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """One address that takes webhooks, believed for seconds."""
+    """One address that takes webhooks, as it was read in this version."""
 
-    hook: Hook
+    version: Version
+    hook: Hook | None
     settings: Any
     on: bool
 
@@ -56,7 +58,10 @@ class Hooks:
         self._parts = parts
         self._clock = parts.ambient.clock
         self._files = FileStore(parts.settings.data_dir / FOLDER, parts.ambient.ids)
-        self._known: dict[str, tuple[_Known | None, float]] = {}
+        self._known: dict[str, _Known] = {}
+        self._versions: dict[str, Version] = {}
+        self._versions_until, self._rung = 0.0, -1
+        self._reading = asyncio.Lock()
         self._waiting = 0
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._strangers = Limiter(parts.ambient.clock, parts.settings.requests_per_minute)
@@ -83,8 +88,10 @@ class Hooks:
             )  # fmt: skip
         connection, _, token = scope["path"][len(PREFIX) :].partition("/")
         known = await self._look(connection)
-        if known is None or not hmac.compare_digest(
-            known.hook.token(known.settings).encode(), token.encode()
+        if (
+            known is None
+            or known.hook is None
+            or not hmac.compare_digest(known.hook.token(known.settings).encode(), token.encode())
         ):
             raise self._stranger(scope)
         if not known.on:
@@ -138,17 +145,36 @@ class Hooks:
             raise StoreUnavailable(f"A file could not be written: {error.strerror}.") from error
 
     async def _look(self, connection: str) -> _Known | None:
-        now = self._clock.monotonic()
-        known, until = self._known.get(connection, (None, 0.0))
-        if until > now:
-            return known
-        known = await self._find(connection)
-        if len(self._known) >= _KNOWN_MAX:
-            self._known.clear()
-        self._known[connection] = (known, now + _KNOWN_S)
+        """Answer the address as it is, at most two seconds late.
+
+        Opening the settings of a thousand sessions each two seconds would be a third of the hub's work.
+        """
+        if self._is_old():
+            await self._look_for_changes()
+        version = self._versions.get(connection)
+        if version is None:
+            return None
+        known = self._known.get(connection)
+        if known is None or known.version != version:
+            known = await self._find(connection, version)
+            self._known[connection] = known
         return known
 
-    async def _find(self, connection: str) -> _Known | None:
+    def _is_old(self) -> bool:
+        rung = self._parts.store.bell.count(LEASES)
+        return rung != self._rung or self._versions_until <= self._clock.monotonic()
+
+    async def _look_for_changes(self) -> None:
+        async with self._reading:
+            if not self._is_old():
+                return  # somebody else has just looked
+            rung, now = self._parts.store.bell.count(LEASES), self._clock.monotonic()
+            self._versions = await self._parts.store.read(self._parts.registry.versions)
+            self._rung, self._versions_until = rung, now + _KNOWN_S
+            for gone in self._known.keys() - self._versions.keys():
+                del self._known[gone]
+
+    async def _find(self, connection: str, version: Version) -> _Known:
         registry = self._parts.registry
         try:
             found = await self._parts.store.read(lambda tx: registry.get(tx, connection))
@@ -157,12 +183,10 @@ class Hooks:
                 503, "wrong-settings", N_("The settings of this connection cannot be read"), str(error),
                 headers=_RETRY,
             ) from None  # fmt: skip
-        if found is None:
-            return None
-        connector = self._parts.connectors.get(found.connector)
-        if connector is None or connector.hook is None:
-            return None
-        return _Known(connector.hook, found.settings, found.desired == "on")
+        connector = self._parts.connectors.get(found.connector) if found is not None else None
+        if found is None or connector is None:
+            return _Known(version, None, None, False)
+        return _Known(version, connector.hook, found.settings, found.desired == "on")
 
     def _stranger(self, scope: Scope) -> Problem:
         """Answer the refusal of an address that nobody has; guessing is slowed down."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest_asyncio
+from pydantic import SecretStr
 
 from atalaia.ambient import Ambient
 from atalaia.connectors.wppconnect import CONNECTOR
@@ -127,3 +128,28 @@ async def test_a_store_that_is_away_is_said_so_that_the_sender_tries_again(hooke
         await site.parts.store.close()
         async with client.post(f"/hooks/{identity}/{TOKEN}", json=hook("A2")) as answer:
             assert answer.status == 503
+
+
+async def test_a_changed_token_and_a_new_session_are_known_at_once(hooked: tuple[Site, str]) -> None:
+    site, identity = hooked
+    async with site.client() as client:
+        async with client.post(f"/hooks/{identity}/{TOKEN}", json=hook()) as answer:
+            assert answer.status == 200
+        other = await site.connection(
+            "wppconnect", session_name="canaldois", server_url="http://127.0.0.1:9", secret_key="test-only",
+            hook_token=TOKEN,
+        )  # fmt: skip
+        async with client.post(f"/hooks/{other}/{TOKEN}", json=hook("B1")) as answer:
+            assert answer.status == 200
+        found = await site.parts.store.read(lambda tx: site.parts.registry.get(tx, identity))
+        assert found is not None
+        changed = found.settings.model_copy(update={"hook_token": SecretStr("another-hook-token")})
+        await site.parts.store.write(
+            lambda tx: site.parts.registry.change(tx, identity, found.changed_ms + 1, settings=changed)
+        )
+        async with client.post(f"/hooks/{identity}/{TOKEN}", json=hook("A2")) as answer:
+            assert answer.status == 401
+        async with client.post(f"/hooks/{identity}/another-hook-token", json=hook("A2")) as answer:
+            assert answer.status == 200
+
+    assert len(await heard(site)) == 3
