@@ -123,7 +123,10 @@ PROFILES = {  # messages in an hour of work, at night, on days off; presence lik
     "shop": (30.0, 0.2, 2.0),
     "workshop": (4.0, 0.0, 0.0),
     "quiet": (0.15, 0.0, 0.02),
+    "weekly": (0.02, 0.0, 0.0),  # about one message a week
+    "bursts": (1.0, 0.05, 0.5),  # see `BURSTS`: much at once, then nothing for hours
 }
+BURSTS = {"bursts": (1, 12, 40)}
 LADDER = Ladder((Rung("restart", "", "", "", opens=True),))
 HOLIDAYS = {3, 17}
 
@@ -144,7 +147,7 @@ def life(profile: str, random: Random) -> list[tuple[int, str]]:
         for kind, much in ((MESSAGES, 1.0), (PRESENCE, 1.5)):
             left = rate(profile, hour, holidays=hour >= at(0)) * much
             while left > 0:
-                burst = random.choice((1, 1, 2, 4))
+                burst = random.choice(BURSTS.get(profile, (1, 1, 2, 4)))
                 if random.random() < left / burst:
                     begin = hour + random.randrange(HOUR_MS)
                     found += [(begin + n * 20_000, kind) for n in range(burst)]
