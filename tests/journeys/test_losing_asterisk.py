@@ -31,6 +31,29 @@ async def test_the_connection_cut_forty_times_without_a_close_frame_loses_no_cal
 ) -> None:
     # Ten sessions hear the same calls and each is cut four times: pauses grow while a session is flapping.
     place = make_place()
+    try:
+        names, connections, result = await _cut_forty_times(asterisk, rabbitmq, place, tcp_proxy, tmp_path)
+    except pytest.fail.Exception:
+        if await asyncio.to_thread(asterisk.answers):
+            raise
+        # Rarely this Asterisk itself stops answering under the cuts, for good. That says nothing of the hub.
+        place.close()
+        place = make_place()
+        await asyncio.to_thread(lambda: (asterisk.heal(), rabbitmq.heal()))
+        names, connections, result = await _cut_forty_times(asterisk, rabbitmq, place, tcp_proxy, tmp_path)
+
+    assert result["ok"], result["phones"]
+    found = await told(rabbitmq)
+    for name, connection in zip(names, connections, strict=True):
+        mine = [one for one in found if one.first["extra"]["server"] == name]
+        assert compare(mine, result["expect"]) == ([], []), name
+        await _check_gaps(place, connection, mine, CUTS_EACH)
+
+
+async def _cut_forty_times(
+    asterisk: Asterisk, rabbitmq: RabbitMQ, place: Place, tcp_proxy: ProxyMaker, tmp_path: Path
+) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Play calls while sessions are cut; answer the sessions' names and connections, and what was played."""
     etc = write_configuration(tmp_path / "etc", rabbitmq)
     proxies = [await tcp_proxy(asterisk.ari_url) for _ in range(SESSIONS)]
     names = [f"voip{number}" for number in range(SESSIONS)]
@@ -70,13 +93,7 @@ async def test_the_connection_cut_forty_times_without_a_close_frame_loses_no_cal
             within_s=60,
         )
     await is_settled(place)
-
-    assert result["ok"], result["phones"]
-    found = await told(rabbitmq)
-    for name, connection in zip(names, connections, strict=True):
-        mine = [one for one in found if one.first["extra"]["server"] == name]
-        assert compare(mine, result["expect"]) == ([], []), name
-        await _check_gaps(place, connection, mine, CUTS_EACH)
+    return names, connections, result
 
 
 async def _cut_often(place: Place, connection: str, proxy: TcpProxy, dice: random.Random) -> None:

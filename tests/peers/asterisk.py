@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ import subprocess
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -151,15 +154,31 @@ class Asterisk:
         return await self.start_call(scenario, **options).wait()
 
     def heal(self) -> None:
-        """Bring it back to where a test may begin: running, its own configuration, no channel."""
+        """Bring it back to where a test may begin: running, answering, its own configuration, no channel."""
         self.end_calls()
         self.resume()
         if self.pid is None:
+            self.start()
+        elif not self.answers():
+            self.crash()
             self.start()
         elif not self._is_quiet():
             self.cli("channel request hangup all")
             wait_until(self._is_quiet, 30, "the end of all channels")
         self.outgoing_dir.mkdir(exist_ok=True)
+
+    def answers(self) -> bool:
+        """Answer whether ARI answers at all. Seen mute once while cut forty times, for good, console well."""
+        asked = Request(f"{self.ari_url}/asterisk/info")
+        word = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        asked.add_header("Authorization", f"Basic {word}")
+        try:
+            with urlopen(asked, timeout=10) as answer:
+                return answer.status == 200
+        except HTTPError:
+            return True
+        except OSError:
+            return False
 
     def _is_quiet(self) -> bool:
         return self.cli("core show channels count").startswith("0 active channels")
