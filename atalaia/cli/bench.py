@@ -18,6 +18,7 @@ from atalaia.bench import intake as intake_bench
 from atalaia.bench import jobs as jobs_bench
 from atalaia.bench import sessions as sessions_bench
 from atalaia.bench import start as start_bench
+from atalaia.bench import wall as wall_bench
 from atalaia.cli.common import DatabaseUrl, console
 
 app = typer.Typer(help="Measurements, each with a baseline from the same run.", no_args_is_help=True)
@@ -127,6 +128,18 @@ def sessions(
     """WhatsApp sessions, busy and idle: what each needs, how soon a fault is found, nothing lost."""
     plan = sessions_bench.Plan(busy, idle, seconds, rate, faults, deaf, probe_every)
     _show(sessions_bench.bench(plan), as_json)
+
+
+@app.command("wall")
+def wall(
+    sessions: Annotated[int, typer.Option(min=2, max=100_000, help="Connections on the wall.")] = 10_000,
+    seconds: Seconds = 12.0,
+    rate: Annotated[float, typer.Option(min=1, help="Changes of state a second.")] = 200.0,
+    browser: Annotated[bool, typer.Option(help="Also look with Chromium.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """The screen of many sessions: how soon the page and a change are on it."""
+    _show(wall_bench.bench(sessions=sessions, seconds=seconds, rate=rate, browser=browser), as_json)
 
 
 @app.command("start")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
 from sqlalchemy import Connection, Row, func, select
 
+from atalaia.store.bulk import fetch_rows, tuples_of
 from atalaia.store.tables import connection_states, connections, leases, planes, workers
 
 UNKNOWN = "unknown"
+TOLD_HEALTH = ("hung", "mute")  # claims of a failing plane that say more than the state
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,12 @@ class ConnectionSeen:
     kind: str = ""
 
     @property
+    def told(self) -> str:
+        """What a failing plane says that is more than the state, one of `TOLD_HEALTH` or ""."""
+        failing = (one.claim for one in self.planes if one.state == "failing")
+        return next((claim for claim in failing if claim in TOLD_HEALTH), "")
+
+    @property
     def failure(self) -> dict[str, str]:
         """Why the last try ended, until one is live: {"said", "cause"?, "todo"?}, {} when nothing failed."""
         told: Any = self.evidence.get("failure")
@@ -60,13 +69,69 @@ class ConnectionSeen:
         return {name: str(value) for name, value in found.items()}
 
 
-def list_connections(tx: Connection) -> list[ConnectionSeen]:
-    """Answer every connection that is not deleted, by name."""
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What tells the state of one connection among thousands; the names are those of `ConnectionSeen`.
+
+    server: the upstream's, shared by sessions.
+    """
+
+    id: str
+    connector: str
+    name: str
+    desired: str
+    state: str
+    kind: str
+    heard_ms: int | None
+    server: str
+    told: str = ""
+
+
+_BRIEF = (
+    "select c.id, c.connector, c.name, c.desired, coalesce(s.state, 'unknown') as state, "
+    "coalesce(s.kind, '') as kind, s.heard_ms, coalesce(s.server, '') as server "
+    "from connections c left join connection_states s on s.connection = c.id where c.deleted_ms is null"
+)
+
+
+def list_briefs(tx: Connection) -> list[Brief]:
+    """Answer every connection that is not deleted, in no order."""
+    among = tuples_of(len(TOLD_HEALTH), 1)
+    query = (
+        f"select connection, claim from planes where state = 'failing' and claim in {among} order by plane"  # noqa: S608
+    )
+    told: dict[str, str] = {}
+    for row in fetch_rows(tx, "connection, claim", query, *TOLD_HEALTH):
+        told.setdefault(row[0], row[1])
+    columns = "id, connector, name, desired, state, kind, heard_ms, server"
+    found: list[Brief] = []
+    for identity, connector, name, desired, state, kind, heard_ms, server in fetch_rows(tx, columns, _BRIEF):
+        told_by = told.get(identity, "")
+        found.append(Brief(identity, connector, name, desired, state, kind, heard_ms, server, told_by))
+    return found
+
+
+def list_connections(tx: Connection, *, with_planes: bool = True) -> list[ConnectionSeen]:
+    """Answer every connection that is not deleted, by name. with_planes: also what proves them."""
     query = _query().order_by(func.lower(connections.c.name), connections.c.id)
-    by_connection: dict[str, list[PlaneSeen]] = {}
-    for row in tx.execute(select(planes).order_by(planes.c.plane)):
-        by_connection.setdefault(row.connection, []).append(_read_plane(row))
+    by_connection = _planes(tx, select(planes).order_by(planes.c.plane)) if with_planes else {}
     return [_read(row, by_connection.get(row.id, [])) for row in tx.execute(query)]
+
+
+def get_connections(tx: Connection, identities: Sequence[str]) -> list[ConnectionSeen]:
+    """Answer these connections in their order; who was deleted meanwhile is left out."""
+    query = _query().where(connections.c.id.in_(identities))
+    mine = select(planes).where(planes.c.connection.in_(identities)).order_by(planes.c.plane)
+    by_connection = _planes(tx, mine)
+    found = {row.id: _read(row, by_connection.get(row.id, [])) for row in tx.execute(query)}
+    return [found[one] for one in identities if one in found]
+
+
+def _planes(tx: Connection, query: Any) -> dict[str, list[PlaneSeen]]:
+    found: dict[str, list[PlaneSeen]] = {}
+    for row in tx.execute(query):
+        found.setdefault(row.connection, []).append(_read_plane(row))
+    return found
 
 
 def get_connection(tx: Connection, identity: str) -> ConnectionSeen | None:

@@ -34,6 +34,7 @@ from atalaia.web.live import Live, may_follow
 from atalaia.web.old.traffilog import common as old_common
 from atalaia.web.old.traffilog.cors import Cors, OldOrigins
 from atalaia.web.old.traffilog.late import OldAddresses
+from atalaia.web.pages.wall_many import drawn_truths
 from atalaia.web.parts import Parts
 from atalaia.web.problems import MEDIA_TYPE, ProblemDetails, invalid
 
@@ -81,6 +82,7 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     )
     cache = TokenCache(parts.tokens, parts.ambient)
     live = Live(parts)
+    live.draw("truths", drawn_truths(parts))
     health = Health(
         parts, lambda word: live.announce("health", lambda language: _draw_health(word, language))
     )

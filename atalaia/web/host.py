@@ -36,6 +36,7 @@ def parts_of_hub(hub: Hub) -> Parts:
         supervisor=hub.supervisor,
         dispatcher=hub.dispatcher,
         targets=hub.targets,
+        folds={one.name: one.types for one in hub.projections},
     )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from atalaia.clock import to_ms
 from atalaia.errors import StoreUnavailable
 from atalaia.events.log import head, read_after
 from atalaia.events.model import Event
+from atalaia.reactions.projection import Matcher
 from atalaia.store.bell import LOG
 from atalaia.store.tables import FACT, cursors
 from atalaia.web import render
@@ -54,7 +56,7 @@ PROJECTIONS = (
 # What a fact stirs, by the first word of its type. `{key}` is its key.
 _TOPICS: dict[str, tuple[str, ...]] = {
     "call": ("calls", "call:{key}"),
-    "connection": ("connections", "connection:{key}"),
+    "connection": ("connections", "truths", "connection:{key}"),
     "gap": ("connections", "gaps", "connection:{key}"),
     "recovery": ("connections", "connection:{key}"),
     "session": ("connections", "connection:{key}"),
@@ -139,6 +141,7 @@ class Live:
         self._parts = parts
         self._store = parts.store
         self._gate = parts.gate or projections_gate
+        self._matchers = {name: Matcher(types) for name, types in parts.folds.items()}
         self.ending = False  # the server wants to stop: streams of others end, too
         self._clients: set[_Client] = set()
         self._position = 0
@@ -247,19 +250,40 @@ class Live:
         start = self._position
         heard = any(_wants_heard(client.topics) for client in self._clients)
 
-        def read(tx: Connection) -> tuple[list[Event], int, int]:
-            upto = self._gate(tx)
-            return (
-                read_after(tx, start, limit=_PAGE, family=None if heard else FACT, upto=upto),
-                upto,
-                head(tx),
-            )
+        def read(tx: Connection) -> tuple[list[Event], dict[str, int], int]:
+            last = head(tx)
+            events = read_after(tx, start, limit=_PAGE, family=None if heard else FACT, upto=last)
+            return events, self._cursors(tx), last
 
-        events, upto, last = await self._store.read(read)
-        self._push(events)
-        done = events[-1].seq if len(events) == _PAGE else max(upto, start)
+        events, folded, last = await self._store.read(read)
+        ready = list(takewhile(lambda event: self.is_folded(event, folded), events))
+        self._push(ready)
+        if len(ready) < len(events):
+            done = events[len(ready)].seq - 1
+        else:
+            done = events[-1].seq if len(events) == _PAGE else last
         self._position = max(self._position, done)
         return self._position < last
+
+    def _cursors(self, tx: Connection) -> dict[str, int]:
+        """Answer up to where each table follows the log."""
+        if self._parts.gate is not None:
+            return {"": self._parts.gate(tx)}
+        found = tx.execute(
+            select(cursors.c.reaction, cursors.c.seq).where(cursors.c.reaction.in_(PROJECTIONS))
+        )
+        return {row.reaction: row.seq for row in found}
+
+    def is_folded(self, event: Event, folded: Mapping[str, int]) -> bool:
+        """Answer whether each table that takes this event shows it.
+
+        The others may be behind: who folds calls alone is woken by calls alone.
+        """
+        return all(seq >= event.seq or not self._wants(name, event.type) for name, seq in folded.items())
+
+    def _wants(self, projection: str, kind: str) -> bool:
+        matcher = self._matchers.get(projection)
+        return matcher is None or matcher(kind)
 
     def _push(self, events: Iterable[Event]) -> None:
         drawn: dict[tuple[str, int], str] = {}
@@ -327,6 +351,7 @@ class Live:
 _SCOPES: dict[str, tuple[str, ...]] = {
     "calls": ("calls:read",), "call": ("calls:read",), "endpoints": ("calls:read",),
     "connections": ("connections:read",), "connection": ("connections:read",), "gaps": ("connections:read",),
+    "truths": ("connections:read",),
     "deliveries": ("deliveries:read",), "alerts": ("alerts:read",),
     "jobs": ("jobs:read", "installations:read"), "job": ("jobs:read",),
     "vehicles": ("vehicles:read",), "vehicle": ("vehicles:read",), "process": ("vehicles:read",),

@@ -34,6 +34,7 @@ class Parts:
     """The parts behind the routes; `app.state.parts` holds them, `parts_of(request)` answers them.
 
     gate: answers the sequence up to which tables follow the log, so that a live page never fetches too early.
+    folds: types of events by the projection that takes them; of one that is not named, all of them.
     outbox: asks channels to send; fetching: asks for attachments. Both take orders for jobs.
     test_target: tries a subscription's target, see `deliveries`; None where nothing is delivered.
     """
@@ -53,6 +54,7 @@ class Parts:
     dispatcher: Any = None
     targets: Any = None
     gate: Callable[[Connection], int] | None = None
+    folds: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     people: People = field(init=False)
     sessions: Sessions = field(init=False)
     tokens: Tokens = field(init=False)

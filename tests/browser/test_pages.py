@@ -13,6 +13,7 @@ from tests.browser.looking import Visitor, english, picture, too_wide, violation
 PAGES = {
     "now": "/",
     "connections": "/connections",
+    "connections-rows": "/connections?view=rows",
     "connection": "/connections/{connection}",
     "connection-refused": "/connections/{refused}",
     "connection-intake": "/connections/{intake}",

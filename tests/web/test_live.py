@@ -18,7 +18,7 @@ from atalaia.desk.people.model import HUB
 from atalaia.desk.people.rows import list_people
 from atalaia.events.log import Source, read_after
 from atalaia.events.model import Event, Fact, Heard
-from atalaia.web.live import TICK_S, topics_of
+from atalaia.web.live import TICK_S, Live, topics_of
 from tests.web.site import Site, running
 
 
@@ -209,3 +209,19 @@ def test_a_process_stirs_the_page_of_its_vehicle_alone():
     assert topics_of(event) == (
         "vehicles", "process:10422606", "vehicle:2900108", "facts", "events",
     )  # fmt: skip
+
+
+async def test_a_fact_waits_for_the_tables_that_show_it_and_for_no_others(site: Site) -> None:
+    """Who folds calls alone is woken by calls alone: its place in the log says nothing of other facts."""
+    site.parts.folds = {"calls": ("call.*",), "alerts": ("alert.raised",)}
+    live = Live(site.parts)
+    [raised, other] = await say(site, Fact("alert.raised", "x", 0), Fact("token.made", "t", 0))
+    places = {"calls": 0, "alerts": 0}
+
+    async def ready() -> list[int]:
+        events = await site.parts.store.read(lambda tx: read_after(tx, raised - 1, family=1))
+        return [event.seq for event in events if live.is_folded(event, places)]
+
+    assert await ready() == [other]
+    places["alerts"] = raised
+    assert await ready() == [raised, other]

@@ -155,7 +155,7 @@ def _connection_metrics(tx: Connection, registry: CollectorRegistry, now_ms: int
     age = Gauge(
         "atalaia_connection_heard_seconds", "Seconds since something was heard", labels, registry=registry
     )
-    for one in list_connections(tx):
+    for one in list_connections(tx, with_planes=False):
         named = (one.id, one.name, one.connector)
         state.labels(*named).set(1 if one.state == "live" else 0)
         if one.heard_ms is not None:

@@ -94,7 +94,7 @@ async def call_page(request: Request, guid: Identity, part: Part = "") -> Respon
 
 def read_call(tx: Connection, call: Call) -> Shown:
     """Read everything about one call."""
-    seen = list_connections(tx)
+    seen = list_connections(tx, with_planes=False)
     subscriptions = {one.id: one.name for one in list_subscriptions(tx)}
     names = names_of(tx, seen)
     names = Names(names.connections, subscriptions, names.book)

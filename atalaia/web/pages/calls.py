@@ -100,7 +100,7 @@ def read_board(tx: Connection, parts: Parts, client: str, moment: int) -> Board:
 def calling(tx: Connection, parts: Parts) -> list[ConnectionSeen]:
     """Answer the connections that bring calls."""
     worlds = {name for name, one in parts.connectors.items() if one.world == "calls"}
-    return [one for one in list_connections(tx) if one.connector in worlds]
+    return [one for one in list_connections(tx, with_planes=False) if one.connector in worlds]
 
 
 def names_of(tx: Connection, seen: list[ConnectionSeen]) -> Names:

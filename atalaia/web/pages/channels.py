@@ -178,7 +178,7 @@ def _shown(request: Request, tx: Connection, identity: str | None) -> Shown:
     worlds = sorted({one.world for one in parts_of(request).connectors.values()} - {""})
     return Shown(
         channels.get_channel(tx, identity) if identity else None,
-        [(one.id, one.name) for one in list_connections(tx)],
+        [(one.id, one.name) for one in list_connections(tx, with_planes=False)],
         [(one, words(labels.get(one, one))) for one in worlds],
         queries.list_notices(tx, channel=identity, limit=NOTICES_SHOWN) if identity else [],
     )

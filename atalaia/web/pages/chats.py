@@ -155,7 +155,7 @@ def read_list(
 def channels_of(tx: Connection, parts: Parts) -> list[tuple[str, str]]:
     """Answer the connections that bring conversations, as (id, name)."""
     worlds = {name for name, one in parts.connectors.items() if one.world == "chats"}
-    return [(one.id, one.name) for one in list_connections(tx) if one.connector in worlds]
+    return [(one.id, one.name) for one in list_connections(tx, with_planes=False) if one.connector in worlds]
 
 
 def title_of(one: Thread) -> str:

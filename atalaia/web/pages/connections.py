@@ -11,7 +11,7 @@ from fastapi import Depends, Form, Query, Request, Response
 from sqlalchemy import Connection
 
 from atalaia.clock import from_ms, to_ms
-from atalaia.connections.queries import ConnectionSeen, get_connection, list_connections
+from atalaia.connections.queries import ConnectionSeen, get_connection
 from atalaia.connectors.connector import Connector
 from atalaia.deliveries.subscription import Subscription, list_subscriptions
 from atalaia.events.gaps import Gap, list_gaps
@@ -21,11 +21,24 @@ from atalaia.web.access import Who, require
 from atalaia.web.api.connections import setup_of
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages import wall
-from atalaia.web.pages.common import DAY_MS, HOUR_MS, Part, Words, done, look, now_ms, screens, show
+from atalaia.web.pages.common import (
+    DAY_MS,
+    HOUR_MS,
+    PageCursor,
+    Part,
+    Words,
+    done,
+    look,
+    now_ms,
+    position,
+    screens,
+    show,
+)  # fmt: skip
 from atalaia.web.pages.directory import Book, book_of
 from atalaia.web.pages.gap_words import ORIGINS, gap_rest, gap_words, lost_sign
 from atalaia.web.pages.telling import Names, Told, tell
 from atalaia.web.pages.wall import Card
+from atalaia.web.pages.wall_many import Walled, Wanted, read_wall
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.problems import not_found
 from atalaia.web.ranges import TimeRange
@@ -33,6 +46,7 @@ from atalaia.web.show import moment_text
 from atalaia.web.wire import Identity
 
 routes = screens("connections:read")
+Text = Annotated[str, Query(max_length=200)]
 Writer = Annotated[Who, Depends(require("connections:write"))]
 
 GAPS_SHOWN, HISTORY_SHOWN, SERIES_SHOWN, DAYS_SHOWN = 50, 60, 5, 7
@@ -48,18 +62,23 @@ _TONES = ("info", "good", "ask", "bad", "idle")
 
 
 @routes.get("/connections")
-async def list_page(request: Request, part: Part = "") -> Response:
+async def list_page(
+    request: Request, part: Part = "", q: Text = "", state: Text = "", server: Text = "",
+    view: Annotated[str, Query(pattern="^(rows)?$")] = "", cursor: PageCursor = "",
+) -> Response:  # fmt: skip
     """Answer the wall: what every connection is, and by which evidence."""
     parts, moment = parts_of(request), now_ms(request)
+    wanted = Wanted(q.strip(), state, server, view)
+    after = position(cursor, int, str, str)
 
-    def read(tx: Connection) -> list[Card]:
-        seen = list_connections(tx)
-        return [wall.card_of(tx, one, parts.connectors.get(one.connector), moment) for one in seen]
+    def read(tx: Connection) -> Walled:
+        return read_wall(tx, parts.connectors, wanted, after, moment, part)
 
-    cards = await look(request, read)
-    order = {"ask": 0, "bad": 1, "info": 2, "idle": 4}
-    cards.sort(key=lambda card: order.get(render.states.sign(card.state).tone, 3))
-    return show(request, "connections/wall.html", part, cards=cards, wall=wall.for_templates())
+    walled = await look(request, read)
+    return show(
+        request, "connections/wall.html", part, walled=walled, wanted=wanted, first=after is None,
+        wall=wall.for_templates(),
+    )  # fmt: skip
 
 
 @dataclass

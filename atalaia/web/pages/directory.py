@@ -42,7 +42,9 @@ _read: dict[int, Book] = {}
 
 def book_of(tx: Connection, connections: Iterable[ConnectionSeen]) -> Book:
     """Answer the directories of these connections as one book."""
-    books = [book for one in connections if (book := _last(tx, one)) is not None]
+    listed = list(connections)
+    with_one = {kind for kind in {one.connector for one in listed} if _has_directories(tx, kind)}
+    books = [book for one in listed if one.connector in with_one and (book := _last(tx, one)) is not None]
     if len(books) == 1:
         return books[0]
     clients: dict[str, str] = {}
@@ -51,6 +53,11 @@ def book_of(tx: Connection, connections: Iterable[ConnectionSeen]) -> Book:
         clients.update(book.clients)
         numbers.update(book.numbers)
     return Book(clients, numbers, tuple(one for book in books for one in book.problems))
+
+
+def _has_directories(tx: Connection, connector: str) -> bool:
+    """Answer whether a connection of this kind ever told a directory: most never do, and may be thousands."""
+    return bool(newest(tx, EventFilter(types=(f"{connector}.directory",)), limit=1).events)
 
 
 def _last(tx: Connection, one: ConnectionSeen) -> Book | None:

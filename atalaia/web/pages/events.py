@@ -122,7 +122,7 @@ async def _news(request: Request, wanted: EventFilter, after: int) -> Response:
 
 def read_list(tx: Connection, wanted: EventFilter, before: int | None, redactor: Redactor) -> Listed:
     """Read one page of the log."""
-    seen = list_connections(tx)
+    seen = list_connections(tx, with_planes=False)
     page = newest(tx, wanted, before=before, limit=ROWS)
     subscriptions = {one.id: one.name for one in list_subscriptions(tx)}
     known = Names(names(tx), subscriptions, book_of(tx, seen), plates_of_events(tx, page.events))
@@ -214,7 +214,10 @@ async def one_page(request: Request, seq: Seq, part: Part = "") -> Response:
 def read_one(tx: Connection, event: Event, redactor: Redactor, *, alone: bool) -> Shown:
     """Read an event with its cause, its effects and its deliveries."""
     plates = plates_of_events(tx, [event])
-    known = Names() if alone else Names(names(tx), {}, book_of(tx, list_connections(tx)), plates)
+    known = Names()
+    if not alone:
+        seen = list_connections(tx, with_planes=False)
+        known = Names(names(tx), {}, book_of(tx, seen), plates)
     row = row_of(event, known, redactor)
     shown = Shown(event, row, body_of(event, redactor), known.connection(event.connection))
     if alone:

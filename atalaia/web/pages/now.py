@@ -31,6 +31,7 @@ from atalaia.web.pages.directory import book_of
 from atalaia.web.pages.jobs import needs_of_jobs
 from atalaia.web.pages.telling import Names, Told, tell
 from atalaia.web.pages.wall import Card
+from atalaia.web.pages.wall_many import first_tiles
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.said import said
 from atalaia.web.show import duration, number, percent
@@ -38,6 +39,7 @@ from atalaia.web.show import duration, number, percent
 routes = screens("")  # everybody's first address: who may not see it is led on
 
 FACTS_SHOWN = 12
+TILES_MOST = 24
 _QUIET = (
     "endpoint.address_seen", "person.signed_in", "person.signed_out", "job.progressed", "job.step_done",
     "process.progressed", "vehicle.parameters_seen", "alert.notified",
@@ -49,6 +51,7 @@ class Now:
     """What Agora shows."""
 
     cards: list[Card] = field(default_factory=list[Card])
+    numbers: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])  # of states, when many
     needs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     stats: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     facts: list[Told] = field(default_factory=list[Told])
@@ -74,10 +77,10 @@ async def now(request: Request, part: Part = "") -> Response:
 def read_now(tx: Connection, parts: Parts, moment: int, zone: ZoneInfo, part: str) -> Now:
     """Read all of it, or only what one part needs; in the language of the view being drawn."""
     found = Now()
-    seen = list_connections(tx)
+    seen = list_connections(tx, with_planes=False)
     subscriptions = {one.id: one.name for one in list_subscriptions(tx)}
     if part in ("", "wall"):
-        found.cards = [wall.card_of(tx, one, parts.connectors.get(one.connector), moment) for one in seen]
+        found.cards, found.numbers = first_tiles(tx, parts.connectors, moment, TILES_MOST)
     if part in ("", "needs"):
         found.needs = needs_of(tx, parts, seen, subscriptions)
     if part in ("", "numbers"):

@@ -109,7 +109,7 @@ def find(tx: Connection, parts: Parts, who: Who, q: str, moment: int, most: int)
     found = Found()
     if not q:
         return found
-    seen = list_connections(tx)
+    seen = list_connections(tx, with_planes=False)
     found.names = names_of(tx, seen)
     small = q.lower()
     if who.may("connections:read"):

@@ -65,7 +65,7 @@ async def edit_page(request: Request, subscription: Identity) -> Response:
 
 
 def _choices(tx: Connection, subscription: str | None, moment: int) -> Choices:
-    named = [(one.id, one.name) for one in list_connections(tx)]
+    named = [(one.id, one.name) for one in list_connections(tx, with_planes=False)]
     before = get_view(tx, subscription, moment) if subscription else None
     return Choices(named, clients(tx), before)
 

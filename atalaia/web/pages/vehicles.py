@@ -96,7 +96,7 @@ def read_board(
         counts=queries.count_vehicles(tx),
         known=known,
         plates=plates_of(tx, [*places, *((one.connection, one.vehicle) for one in vehicles)]),
-        connections=[one for one in list_connections(tx) if one.connector in worlds],
+        connections=[one for one in list_connections(tx, with_planes=False) if one.connector in worlds],
     )
 
 

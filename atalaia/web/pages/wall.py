@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -23,7 +23,6 @@ from atalaia.web.show import duration, moment_text, number, percent
 MINUTE_MS = 60_000
 BARS = 48
 KINDS_SHOWN = 4
-_TOLD_HEALTH = ("hung", "mute")
 # Where on the way to an upstream it failed, in the order of the way.
 CAUSES = {
     "dns": N_("name (DNS)"),
@@ -147,12 +146,44 @@ def card_of(
     )
 
 
+def row_of(tx: Connection, seen: ConnectionSeen, connector: Connector | None, now: int) -> Card:
+    """Answer what a row of many shows: the card without what takes a look of its own for each."""
+    passive = connector is not None and connector.run_session is None
+    return Card(
+        seen=seen,
+        kind=connector.title if connector else seen.connector,
+        state=state_of(seen, connector, now),
+        passive=passive,
+        planes=planes_of(seen, connector.planes if connector else (), now),
+        heard_ms=_last_sent_in(tx, seen.id) if passive else seen.heard_ms,
+    )
+
+
 def _last_sent_in(tx: Connection, identity: str) -> int | None:
     found = newest(tx, EventFilter("heard", connection=identity), limit=1).events
     return found[0].recorded_ms if found else None
 
 
-def state_of(seen: ConnectionSeen, connector: Connector | None, now: int) -> str:
+class Stated(Protocol):
+    """What the state to show is made of; see `ConnectionSeen` and `Brief`."""
+
+    @property
+    def desired(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def heard_ms(self) -> int | None: ...
+
+    @property
+    def told(self) -> str: ...
+
+
+def state_of(seen: Stated, connector: Connector | None, now: int) -> str:
     """Answer the state to show. A claim of the row that nobody keeps fresh is no truth: unknown."""
     if seen.desired == "off":
         return "stopped"
@@ -163,10 +194,8 @@ def state_of(seen: ConnectionSeen, connector: Connector | None, now: int) -> str
         return "unknown"
     if seen.kind and seen.state in ("suspect", "needs_person"):
         return f"truth_{seen.kind}" if seen.state == "suspect" else "needs_person"
-    if seen.state in ("lost", "waiting", "suspect", "opening"):
-        for plane in seen.planes:
-            if plane.state == "failing" and plane.claim in _TOLD_HEALTH:
-                return plane.claim
+    if seen.state in ("lost", "waiting", "suspect", "opening") and seen.told:
+        return seen.told
     return seen.state
 
 

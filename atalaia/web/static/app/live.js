@@ -22,6 +22,7 @@ import { fill, news, setNow, words } from "./words.js";
 
 const SILENCE_MS = 40_000;      // two missed ticks and some
 const HIDDEN_MS = 60_000;       // a tab nobody looks at lets go of its connection
+const DRAW_MS = 20;             // what comes within it is drawn together
 const CALM_MS = 400;            // events close together are answered by one fetch
 const RETRY_MS = [1000, 2000, 5000, 10_000, 20_000];
 
@@ -33,6 +34,8 @@ let failures = 0;
 let hiddenTimer = 0;
 let retryTimer = 0;
 const waiting = new Map();      // region → timer
+const drawn = new Map();        // id → the element that is about to take its place
+let drawing = 0;
 const announced = new WeakMap(); // button → keys it counts
 const freshAt = new WeakMap();  // region → when it was last good
 const fetchedAt = new WeakMap(); // region → when it was last asked for
@@ -74,11 +77,11 @@ function again() {
   retryTimer = setTimeout(connect, pause * (0.8 + Math.random() * 0.4));
 }
 
-async function take(topic, data) {
+function take(topic, data) {
   const text = (data || "").trim();
   if (text.startsWith("<")) return place(text);
   const message = text.startsWith("{") ? JSON.parse(text) : {};
-  if (message.html) await place(message.html);
+  if (message.html) place(message.html);
   const known = message.key && document.getElementById(message.key);
   if (!known) count(topic, message.key);
   if (!message.html) {
@@ -88,15 +91,25 @@ async function take(topic, data) {
   }
 }
 
-/** Put elements in the place of those with the same id; the rest is not on this page. */
-async function place(html) {
-  const before = glowTexts();
+/** Put elements in the place of those with the same id, all that came within a moment together; the rest is
+    not on this page. */
+function place(html) {
   const box = document.createElement("template");
   box.innerHTML = html;
   for (const element of [...box.content.children]) {
-    const there = element.id && document.getElementById(element.id);
+    if (element.id && document.getElementById(element.id)) drawn.set(element.id, element);
+  }
+  if (drawn.size && !drawing) drawing = setTimeout(draw, DRAW_MS);
+}
+
+async function draw() {
+  const before = glowTexts();
+  for (const [id, element] of drawn) {
+    drawn.delete(id); // a later one of the same id is a later state
+    const there = document.getElementById(id);
     if (there) await htmx.swap({ text: element.outerHTML, target: there, sourceElement: there, swap: "outerMorph" });
   }
+  drawing = 0;
   settle(before);
 }
 
