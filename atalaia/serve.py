@@ -31,7 +31,8 @@ from atalaia.desk.alerts.damping import Damping
 from atalaia.desk.alerts.fold import Alerts
 from atalaia.desk.alerts.notifier import Notifier
 from atalaia.desk.alerts.outbox import House as AlertHouse
-from atalaia.desk.alerts.sending import AppriseWay
+from atalaia.desk.alerts.sending import AppriseWay, Way
+from atalaia.desk.alerts.sessions import SESSION, SessionWay
 from atalaia.desk.calls.fold import Calls
 from atalaia.desk.chats.files import Fetching, Files
 from atalaia.desk.chats.fold import Chats
@@ -258,8 +259,21 @@ def _notifier(
     worlds = {name: one.world for name, one in connectors.items()}
     open_ms = settings.alerts_open_after_s * 1_000
     alerts = AlertHouse(house.ambient, house.redactor, worlds, settings.public_url, open_ms)
-    ways = {"apprise": AppriseWay(settings.allow_private_targets)}
+    ways = alert_ways(house.store, house.orders, connectors, settings)
     return Notifier(house.store, alerts, secretbox, ways)
+
+
+def alert_ways(
+    store: Store, orders: Orders, connectors: Mapping[str, Connector], settings: Settings
+) -> dict[str, Way]:
+    """Answer how alerts are told, by kind of channel: by Apprise, or by sessions that can send."""
+    way = SessionWay(store, orders, telling_kinds(connectors))
+    return {"apprise": AppriseWay(settings.allow_private_targets), SESSION: way}
+
+
+def telling_kinds(connectors: Mapping[str, Connector]) -> dict[str, str]:
+    """Answer by which kind of job the sessions of a connector tell people of alerts; few can."""
+    return {name: f"{name}.{one.notices}" for name, one in connectors.items() if one.notices}
 
 
 def _damping(settings: Settings) -> Damping:

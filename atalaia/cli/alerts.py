@@ -8,6 +8,8 @@ import typer
 from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
+from atalaia.cli import alert_channels
+from atalaia.cli.alert_channels import register_of
 from atalaia.cli.common import (
     BY,
     Json,
@@ -22,16 +24,15 @@ from atalaia.cli.common import (
     print_rows,
     print_table,
     say,
-    secretbox_of,
     time_of,
     with_settings,
     with_store,
 )
+from atalaia.connections.queries import list_connections, names
 from atalaia.desk.alerts import acts, channels, queries
 from atalaia.desk.alerts.channels import Channel
 from atalaia.desk.alerts.queries import Incident, Member, Notice, Wanted
-from atalaia.desk.alerts.register import Register
-from atalaia.desk.alerts.sending import AppriseWay, Sent
+from atalaia.desk.alerts.sending import Sent
 from atalaia.desk.alerts.wording import Tongue, headline
 from atalaia.errors import ConfigError
 from atalaia.redact import Redactor
@@ -39,6 +40,7 @@ from atalaia.settings import Settings
 from atalaia.store.store import Store
 
 app = typer.Typer(help="What is wrong, and who is told of it.", no_args_is_help=True)
+app.add_typer(alert_channels.app, name="channel")
 State = Literal["open", "silenced", "resolved", "all"]
 Alert = Annotated[str, typer.Argument(help="Id of the alert, or its first characters.")]
 _UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -137,31 +139,85 @@ def take(
 @with_settings
 def silence(
     settings: Settings,
-    alert: Alert,
     reason: Annotated[str, typer.Option(help="Why, for who looks at it later.")],
+    alert: Annotated[str, typer.Argument(help="Id of the alert, or its first characters.")] = "",
+    connection: Annotated[str, typer.Option(help="Instead: all that is about this one (name or id).")] = "",
     span: Annotated[str, typer.Option("--for", help="How long: 90m, 4h, 7d.")] = "4h",
 ) -> None:
-    """Tell nobody of an alert, and of later ones with the same cause, for a while."""
+    """Tell nobody of an alert, and of later ones with the same cause, or of a connection, for a while."""
+    if bool(alert) == bool(connection):
+        fail("Name either an alert or, with --connection, a connection.")
     if span[-1:] not in _UNITS or not span[:-1].isdecimal():
         fail(f"“{span}” is no time. Write 90m, 4h or 7d.")
     until = now_ms() + int(span[:-1]) * _UNITS[span[-1]]
 
     async def work(store: Store) -> str:
-        found = await _find(store, alert)
-        made = await store.write(
-            lambda tx: acts.silence(tx, Ambient(), found.id, reason=reason, until_ms=until, by=BY)
-        )
-        return f"{found.title} is silenced until {time_of(made.until_ms)}."
+        given: Any = {"reason": reason, "until_ms": until, "by": BY}
+        if connection:
+            known = pick(await store.read(list_connections), connection, "connection")
+            title, made = (
+                known.name,
+                await store.write(lambda tx: acts.silence_connection(tx, Ambient(), known.id, **given)),
+            )
+        else:
+            found = await _find(store, alert)
+            title, made = (
+                found.title,
+                await store.write(lambda tx: acts.silence(tx, Ambient(), found.id, **given)),
+            )
+        return f"{title} is silenced until {time_of(made.until_ms)}."
 
     say(with_store(settings, work))
 
 
+@app.command("silences")
+@with_settings
+def silences(
+    settings: Settings,
+    all_: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """List of what nobody is told, until when, and why; those in force first."""
+    now = now_ms()
+
+    def read(tx: Connection) -> list[dict[str, Any]]:
+        found = queries.list_silences(tx, now, in_force=None if all_ else True, limit=limit)
+        titles, known = queries.titles_of(tx, [one.incident for one in found]), names(tx)
+        return [
+            {
+                "id": one.id, "of": known.get(one.connection) or titles.get(one.incident) or one.incident,
+                "connection": one.connection, "alert": one.incident, "reason": one.reason, "by": one.by,
+                "from_at": time_of(one.from_ms), "until_at": time_of(one.until_ms),
+                "ended_at": time_of(one.ended_ms),
+            }
+            for one in found
+        ]  # fmt: skip
+
+    print_rows(
+        with_store(settings, lambda store: store.read(read)),
+        ["of", "until", "reason", "by", "id"],
+        lambda row: [row["of"], row["ended_at"] or row["until_at"], row["reason"], row["by"], row["id"]],
+        "Nothing is silenced.",
+        as_json=as_json,
+    )
+
+
 @app.command("unsilence")
 @with_settings
-def unsilence(settings: Settings, alert: Alert) -> None:
-    """End the silence of an alert."""
+def unsilence(
+    settings: Settings,
+    alert: Annotated[str, typer.Argument(help="Id of the alert or of the silence, or its beginning.")],
+) -> None:
+    """End a silence, by its id or by that of an alert."""
 
     async def work(store: Store) -> str:
+        now = now_ms()
+        in_force = await store.read(lambda tx: queries.list_silences(tx, now, in_force=True))
+        mine = [one for one in in_force if one.id.startswith(alert)]
+        if len(mine) == 1:
+            await store.write(lambda tx: acts.unsilence(tx, Ambient(), mine[0].id, by=BY))
+            return mine[0].reason
         found = await _find(store, alert)
         if found.silence is None:
             raise ConfigError("This alert is not silenced.")
@@ -175,7 +231,7 @@ def unsilence(settings: Settings, alert: Alert) -> None:
 @app.command("channels")
 @with_settings
 def channels_(settings: Settings, as_json: Json = False) -> None:
-    """List who is told of alerts. Channels are set up on the screen: Settings, Alert channels."""
+    """List who is told of alerts. `alerts channel add` sets one up, as does the screen."""
 
     def read(tx: Connection) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -197,7 +253,7 @@ def channels_(settings: Settings, as_json: Json = False) -> None:
             f"{row['policy']['quiet_from']}–{row['policy']['quiet_to']}".strip("–"),
             f"{row['last']['kind']} {row['last']['state']}" if row["last"] else "never", row["id"],
         ],
-        "Nobody is told of alerts yet. Set a channel up on the screen: Settings, Alert channels.",
+        "Nobody is told of alerts yet. Set a channel up: bin/atalaia alerts channel add, or on the screen.",
         as_json=as_json,
     )  # fmt: skip
 
@@ -214,9 +270,7 @@ def try_(
     async def work(store: Store) -> tuple[Channel, Sent]:
         known = await store.read(channels.list_channels)
         found: Channel = pick(known, channel, "channel")
-        way = AppriseWay(settings.allow_private_targets)
-        register = Register(store, Ambient(), secretbox_of(settings), Redactor(), way)
-        return found, await register.test(found, by=BY)
+        return found, await register_of(store, settings).test(found, by=BY)
 
     found, sent = with_store(settings, work)
     if as_json:

@@ -43,6 +43,8 @@ class Connector:
     hour,
         so that silence can be judged; the longest pattern wins. Empty: silence is not judged.
     server: the upstream's server that several sessions share, for limits of recovery: (settings) -> a name.
+    notices: the name of the job by which a session can tell people of alerts: it takes `to` and `text`, and
+    its result holds the `key` of the message, by which receipts are known.
     routine: how often a session is asked to reconcile although no gap is known; None = it cannot, or need
     not.
     pairing: how a person pairs a session with a phone; None = nothing is paired.
@@ -70,3 +72,4 @@ class Connector:
     server: Callable[[Any], str] | None = None
     routine: timedelta | None = None
     pairing: Pairing | None = None
+    notices: str = ""

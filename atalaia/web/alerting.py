@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 
 from atalaia.desk.alerts.register import Register
-from atalaia.desk.alerts.sending import AppriseWay
 from atalaia.desk.alerts.wording import Tongue
+from atalaia.jobs.submit import Orders
+from atalaia.serve import alert_ways, job_kinds
 from atalaia.web import i18n, show
 from atalaia.web.i18n import View
 from atalaia.web.parts import Parts, parts_of
@@ -46,8 +47,9 @@ def drawn_tongue() -> Tongue:
 
 def register(parts: Parts) -> Register:
     """Answer the register of channels over the web's parts."""
-    way = AppriseWay(parts.settings.allow_private_targets)
-    return Register(parts.store, parts.ambient, parts.secretbox, parts.redactor, way, tongue_of)
+    orders = Orders(parts.ambient, job_kinds(parts.connectors), parts.redactor)
+    ways = alert_ways(parts.store, orders, parts.connectors, parts.settings)
+    return Register(parts.store, parts.ambient, parts.secretbox, parts.redactor, ways, tongue_of)
 
 
 def register_of(request: Request) -> Register:

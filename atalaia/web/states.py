@@ -113,6 +113,7 @@ SIGNS: dict[str, Sign] = {
     "notice_sent": Sign("good", "checks", N_("Was sent")),
     "notice_failed": Sign("bad", "x", N_("Given up")),
     "notice_summed": Sign("idle", "checks", N_("Told in a summary")),
+    "notice_passed": Sign("idle", "arrow-right", N_("Left to another channel")),
     "notice_dropped": Sign("idle", "ban", N_("Dropped")),
     # the hub itself and anything else
     "healthy": Sign("good", "heartbeat", N_("Healthy")),

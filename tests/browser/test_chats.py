@@ -45,7 +45,7 @@ async def test_the_inbox_is_walked_and_worked_with_keys(visitor: Visitor):
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(re.compile(r"/chats/[0-9a-f-]{36}"))
 
-    await page.goto(f"{visitor.house.url}/chats/{visitor.house.ids['sealed']}")
+    await visitor.visit(page, f"/chats/{visitor.house.ids['sealed']}")
     await page.keyboard.press("a")
     await expect(page.locator(".talk-head")).to_contain_text("Ana Prado")
     await page.keyboard.press("e")

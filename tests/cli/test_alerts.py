@@ -74,3 +74,39 @@ def test_a_channel_is_tried_and_what_happened_is_said_without_its_address(run: C
 def test_what_is_not_there_says_so(run: Command):
     assert "There is no alert" in run("alerts", "show", "nothing").errors
     assert "There are: “Night watch”" in run("alerts", "test", "nobody").errors
+
+
+def test_a_channel_is_added_changed_and_removed(run: Command):
+    place = "json://ana:canary-herring@example.com/x"
+    added = run("alerts", "channel", "add", "Ops", "--place", "-", "--quiet", "22:00-06:30", "--hold-s", "60",
+                input=f"{place}\n")  # fmt: skip
+    assert added.status == 0 and "canary-herring" not in added.out + added.errors
+    rows = {row["name"]: row for row in run("alerts", "channels", "--json").rows}
+    assert rows["Ops"]["policy"]["quiet_to"] == "06:30" and rows["Ops"]["policy"]["hold_s"] == 60
+    changed = run("alerts", "channel", "change", "Ops", "--quiet", "", "--severity", "urgent", "--off")
+    assert changed.status == 0, changed.errors
+    row = next(row for row in run("alerts", "channels", "--json").rows if row["name"] == "Ops")
+    assert (row["enabled"], row["policy"]["quiet_from"], row["policy"]["severity"]) == (False, "", "urgent")
+    assert row["policy"]["hold_s"] == 60
+    assert run("alerts", "channel", "remove", "Ops").status == 0
+    assert [row["name"] for row in run("alerts", "channels", "--json").rows] == ["Night watch"]
+
+
+def test_what_a_channel_cannot_be_is_refused_and_nothing_is_kept(run: Command):
+    assert "Write a time" in run(
+        "alerts", "channel", "add", "x", "--place", "json://example.com/x", "--quiet", "late-early"
+    ).errors  # fmt: skip
+    assert "no address" in run("alerts", "channel", "add", "x", "--place", "nonsense").errors
+    assert "either" in run("alerts", "channel", "add", "x", "--place", "json://x/", "--to", "55119").errors
+    assert len(run("alerts", "channels", "--json").rows) == 1
+
+
+def test_a_connection_is_silenced_listed_and_heard_again(run: Command):
+    name = run("connections", "list", "--json").rows[0]["name"]
+    assert run("alerts", "silence", "--connection", name, "--reason", "router", "--for", "2h").status == 0
+    [row] = run("alerts", "silences", "--json").rows
+    assert (row["of"], row["reason"]) == (name, "router")
+    assert run("alerts", "unsilence", row["id"]).status == 0
+    assert run("alerts", "silences", "--json").rows == []
+    assert len(run("alerts", "silences", "--all", "--json").rows) == 1
+    assert run("alerts", "silence", "--reason", "what").status == 1

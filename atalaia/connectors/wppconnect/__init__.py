@@ -110,6 +110,7 @@ CONNECTOR = Connector(
     server=_server,
     routine=timedelta(minutes=30),
     jobs=LateKinds(_jobs),
+    notices="send",
     hook=Hook(_hook_token, _take_hook),
     world="chats",
     pairing=Pairing(

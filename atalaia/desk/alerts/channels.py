@@ -29,7 +29,9 @@ NAME_CHARS_MAX = 120
 PLACE_CHARS_MAX = 2_000
 HOLD_S_MAX, RETRY_H_MAX = 3_600, 168
 _LISTS = ("worlds", "connections")
+_UNTOLD = ("changed_ms", "since_ms", "hint", "kind")  # follow from what is told
 LANGUAGES = ("pt_BR", "en")
+SESSION = "session"  # the kind of channel that tells by sessions of our own, and its addresses' scheme
 # So much of an address is worth hiding: shorter parts are words such as `to` or a port.
 _SECRET_CHARS_MIN = 12
 # Services whose host and path are an address that people may see; elsewhere those are tokens.
@@ -160,11 +162,11 @@ def create_channel(
     tx: Connection, ambient: Ambient, box: SecretBox, *, name: str, place: str, hint: str,
     policy: Policy, by: By, enabled: bool = True,
 ) -> Channel:  # fmt: skip
-    """Make a channel. place: an Apprise address, kept encrypted. Errors: `NotAllowed`."""
+    """Make a channel. place: an Apprise address, or `SessionPlace`; kept encrypted. Errors: `NotAllowed`."""
     serialise(tx)
     now, identity = to_ms(ambient.clock.now()), ambient.ids.new()
     row = {
-        "id": identity, "name": _named(name), "kind": "apprise", "sealed": box.seal(_placed(place)),
+        "id": identity, "name": _named(name), "kind": kind_of(place), "sealed": box.seal(_placed(place)),
         "hint": hint[:120], "enabled": enabled, "policy": _dump(policy.to_json()), "since_ms": now,
         "created_ms": now, "changed_ms": now, "deleted_ms": None,
     }  # fmt: skip
@@ -194,7 +196,7 @@ def change_channel(
     if name is not None and _named(name) != before.name:
         values["name"] = _named(name)
     if place:
-        values |= {"sealed": box.seal(_placed(place)), "hint": (hint or "")[:120]}
+        values |= {"sealed": box.seal(_placed(place)), "hint": (hint or "")[:120], "kind": kind_of(place)}
     if policy is not None and policy != before.policy:
         values["policy"] = _dump(policy.to_json())
     if enabled is not None and enabled != before.enabled:
@@ -202,9 +204,7 @@ def change_channel(
     tx.execute(update(alert_channels).where(alert_channels.c.id == identity).values(values))
     if enabled is False and before.enabled:
         _drop(tx, identity, now)
-    fields = sorted(
-        {"sealed": "place"}.get(one, one) for one in values if one not in ("changed_ms", "since_ms", "hint")
-    )
+    fields = sorted({"sealed": "place"}.get(one, one) for one in values if one not in _UNTOLD)
     if fields:
         data = {"name": values.get("name", before.name), "fields": fields, "by": by.as_data()}
         _tell(tx, ambient, "alert.channel_changed", identity, data)
@@ -230,8 +230,41 @@ def _drop(tx: Connection, channel: str, now: int) -> None:
     tx.execute(update(alert_notices).where(*mine).values(state="dropped", next_ms=None, done_ms=now))
 
 
+class NotAPlace(NotAllowed):
+    """The address names no session, or nobody to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlace:
+    """By which sessions of our own a channel tells, the first that can, and to whom: a number or an id."""
+
+    sessions: tuple[str, ...]
+    to: str
+
+    def __str__(self) -> str:
+        return f"{SESSION}://{','.join(self.sessions)}/{self.to}"
+
+
+def kind_of(place: str) -> str:
+    """Answer the kind of channel that an address is for."""
+    return SESSION if place.strip().startswith(f"{SESSION}://") else "apprise"
+
+
+def read_session_place(place: str) -> SessionPlace:
+    """Read `session://<connection>,<connection>/<to>`. Errors: `NotAPlace`."""
+    named, _, to = place.strip().removeprefix(f"{SESSION}://").partition("/")
+    sessions = tuple(one.strip() for one in named.split(",") if one.strip())
+    if not sessions:
+        raise NotAPlace(N_("Choose at least one session."), field="sessions")
+    if not to.strip():
+        raise NotAPlace(N_("Write a number with its country code, or a group's id."), field="to")
+    return SessionPlace(sessions, to.strip())
+
+
 def secrets_of(place: str) -> list[str]:
     """Answer what of an address must never be shown: all of it, passwords, and what may be a token."""
+    if kind_of(place) == SESSION:  # a number stands in conversations, too: it is personal, not secret
+        return [place]
     try:
         parts = urlsplit(place)
         password, user = parts.password, parts.username

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import Connection
 
-from atalaia.desk.alerts import outbox, watching
-from atalaia.desk.alerts.channels import Channel, get_channel, secrets_of
+from atalaia.desk.alerts import outbox, passing, watching
+from atalaia.desk.alerts.channels import SESSION, Channel, get_channel, secrets_of
 from atalaia.desk.alerts.outbox import House
 from atalaia.desk.alerts.queries import Notice
 from atalaia.desk.alerts.sending import Message, Sent, Way
-from atalaia.desk.alerts.wording import Tongues, plain
+from atalaia.desk.alerts.wording import Tongue, Tongues, plain
 from atalaia.desk.words import N_
 from atalaia.errors import ConfigError, Fenced, StoreUnavailable
 from atalaia.secretbox import SecretBox
@@ -136,23 +137,44 @@ class Notifier:
         one = await self._store.write(lambda tx: self._claim(tx, channel, now))
         if one is None or where is None:
             return False
-        async with self._free:
-            sent = await self._hand_over(where, one)
+        about = await self._store.read(lambda tx: passing.about(tx, one))
+        async with nullcontext() if where.kind == SESSION else self._free:
+            sent = await self._hand_over(where, one, about)
         said = self._house.redactor.text(sent.said)
+        if sent.passes:
+            await self._store.write(lambda tx: self._pass_on(tx, where, one, said))
+            return True
         if not sent.ok:
             log.warning("alerts.not_sent", channel=where.name, said=said, attempt=one.attempts)
         await self._store.write(
             lambda tx: outbox.settle(
-                tx, self._house, one, self._epoch, ok=sent.ok, said=said, retry_h=where.policy.retry_h
+                tx,
+                self._house,
+                one,
+                self._epoch,
+                ok=sent.ok,
+                said=said,
+                retry_h=where.policy.retry_h,
+                job=sent.job,
             )
         )
         return True
 
-    async def _hand_over(self, channel: Channel, one: Notice) -> Sent:
+    def _pass_on(self, tx: Connection, channel: Channel, one: Notice, said: str) -> None:
+        check(tx, LEASE, self._epoch)
+        note = self._tongue(channel).word(
+            N_("The channel %(name)s leaves this to you: it would go by the session that it is about.")
+        )
+        passing.pass_on(tx, self._house, one, self._epoch, said=said, note=note % {"name": channel.name})
+
+    def _tongue(self, channel: Channel) -> Tongue:
+        return self.tongues(channel.policy.language, ZoneInfo(channel.policy.zone), self._house.now())
+
+    async def _hand_over(self, channel: Channel, one: Notice, about: tuple[str, ...]) -> Sent:
         body = one.body
-        if one.again:
-            tongue = self.tongues(channel.policy.language, ZoneInfo(channel.policy.zone), self._house.now())
-            body += "\n\n" + tongue.word(N_("The hub was stopped while it sent this; it may come twice."))
+        if one.again and channel.kind != SESSION:  # a job is never sent twice on our own
+            word = self._tongue(channel).word
+            body += "\n\n" + word(N_("The hub was stopped while it sent this; it may come twice."))
         try:
             place = self._box.open(channel.sealed)
         except ConfigError as error:
@@ -162,4 +184,4 @@ class Notifier:
         way = self._ways.get(channel.kind)
         if way is None:
             return Sent(False, f"This version does not know channels of the kind {channel.kind}.")
-        return await way.send(place, Message(one.id, one.title, body, one.severity))
+        return await way.send(place, Message(one.id, one.title, body, one.severity, about))

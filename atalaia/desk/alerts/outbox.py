@@ -21,7 +21,7 @@ from atalaia.desk.alerts.queries import (
     read_incidents,
     read_notice,
 )
-from atalaia.desk.alerts.sending import Message
+from atalaia.desk.alerts.sending import Message, Sent
 from atalaia.desk.alerts.watching import OPEN_MS, is_folded
 from atalaia.desk.alerts.wording import Tongues, notice, summary
 from atalaia.events.log import append_facts
@@ -38,7 +38,6 @@ HOUR_MS = 3_600_000
 # Alerts that ended longer ago are told nowhere any more, however long the hub was down.
 LOOK_BACK_MS = 2 * 86_400_000
 _MOST = 1_000
-_PASSES_QUIET = "urgent"
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def drafts(tx: Connection, house: House) -> list[Draft]:
             before, number = told.get((channel.id, alert.id), (Before(), False))
             if not before.kinds and not _wants(channel, alert, concerned.get(alert.id, ())):
                 continue
-            held = quiet and not (channel.policy.urgent_passes and alert.severity == _PASSES_QUIET)
+            held = quiet and is_held(channel, alert.severity)
             due = plan(_standing(alert), before, channel.policy, now, quiet=held)
             if due is not None:
                 # What was not heard of needs no silent night: its end waits for the summary, too.
@@ -113,7 +112,7 @@ def write_drafts(tx: Connection, house: House, tongues: Tongues) -> int:
         title, body = notice(
             one.alert, members, names, tongue, kind=one.due.kind, now_ms=now, link=house.link(one.alert.id)
         )
-        row = _row(house, one.channel, title, body, now, kind=one.due.kind, number=one.due.number)
+        row = new_row(house, one.channel, title, body, now, kind=one.due.kind, number=one.due.number)
         row |= {"incident": one.alert.id, "severity": one.alert.severity, "members": one.alert.standing}
         if one.held:
             row |= {"state": "held", "next_ms": None}
@@ -150,14 +149,20 @@ def _sum_up(tx: Connection, house: House, tongues: Tongues, channel: Channel, no
         told = [(one.title, get_incident(tx, one.incident, now)) for one in held]
     tongue = tongues(channel.policy.language, ZoneInfo(channel.policy.zone), now)
     title, body = summary(told, tongue, house.link(""))
-    row = _row(house, channel, title, body, now, kind="summary", number=now)
+    row = new_row(house, channel, title, body, now, kind="summary", number=now)
     row["members"] = len(told)
     return int(insert_new(tx, alert_notices, row))
 
 
-def _row(
+def is_held(channel: Channel, severity: str) -> bool:
+    """Answer whether quiet hours of a channel hold back what hurries so much."""
+    return not (channel.policy.urgent_passes and severity == "urgent")
+
+
+def new_row(
     house: House, channel: Channel, title: str, body: str, now: int, *, kind: str, number: int
 ) -> dict[str, Any]:
+    """Answer a notice that waits to be sent, as a row."""
     return {
         "id": house.ambient.ids.new(), "channel": channel.id, "incident": "", "kind": kind, "number": number,
         "state": "pending", "title": house.redactor.text(title), "body": house.redactor.text(body),
@@ -207,11 +212,11 @@ def claim(tx: Connection, channel: str, epoch: int, now_ms: int) -> Notice | Non
 
 
 def settle(
-    tx: Connection, house: House, one: Notice, epoch: int, *, ok: bool, said: str, retry_h: int
+    tx: Connection, house: House, one: Notice, epoch: int, *, ok: bool, said: str, retry_h: int, job: str = ""
 ) -> None:
     """Write down how a try went; what was not taken is tried again later, for `retry_h` hours."""
     now = house.now()
-    values: dict[str, Any] = {"error": "" if ok else said, "done_ms": now, "next_ms": None}
+    values: dict[str, Any] = {"error": "" if ok else said, "done_ms": now, "next_ms": None, "job": job}
     if ok:
         values["state"] = "sent"
     elif now - one.created_ms >= retry_h * HOUR_MS:
@@ -227,31 +232,31 @@ def settle(
         tell(tx, house.ambient, one, str(values["state"]), str(values["error"]))
 
 
-def tell(tx: Connection, ambient: Ambient, one: Notice, state: str, error: str) -> None:
-    """State the fact that a notice was sent, or given up."""
+_FACTS = {"sent": "alert.notified", "passed": "alert.notice_passed", "failed": "alert.notice_failed"}
+
+
+def tell(tx: Connection, ambient: Ambient, one: Notice, state: str, error: str, *, to: str = "") -> None:
+    """State the fact that a notice was sent, left to another channel, or given up."""
     data = {
-        "notice": one.id,
-        "channel": one.channel,
-        "kind": one.kind,
-        "title": one.title,
+        "notice": one.id, "channel": one.channel, "kind": one.kind, "title": one.title,
         "attempts": one.attempts,
-    }
-    kind = "alert.notified" if state == "sent" else "alert.notice_failed"
-    more = {} if state == "sent" else {"error": error}
-    fact = Fact(kind, one.incident or one.channel, to_ms(ambient.clock.now()), data | more)
+    }  # fmt: skip
+    more = {} if state == "sent" else {"error": error} | ({"to": to} if to else {})
+    fact = Fact(_FACTS[state], one.incident or one.channel, to_ms(ambient.clock.now()), data | more)
     append_facts(tx, ambient, PRODUCER, [fact])
 
 
 def note_test(
-    tx: Connection, ambient: Ambient, channel: Channel, message: Message, now: int, *, ok: bool, said: str
+    tx: Connection, ambient: Ambient, channel: Channel, message: Message, now: int, sent: Sent
 ) -> None:
     """List a test among the notices of its channel."""
     row = {
         "id": message.id, "channel": channel.id, "incident": "", "kind": "test",
         "number": int(message.id[-12:], 16),  # two within one moment are two
-        "state": "sent" if ok else "failed", "title": message.title, "body": message.body,
-        "severity": message.severity, "members": 0, "attempts": 1, "epoch": 0, "again": False, "error": said,
-        "job": "", "created_ms": now, "next_ms": None, "done_ms": to_ms(ambient.clock.now()),
+        "state": "sent" if sent.ok else "failed", "title": message.title, "body": message.body,
+        "severity": message.severity, "members": 0, "attempts": 1, "epoch": 0, "again": False,
+        "error": sent.said, "job": sent.job, "created_ms": now, "next_ms": None,
+        "done_ms": to_ms(ambient.clock.now()),
     }  # fmt: skip
     if insert_new(tx, alert_notices, row):
         one = read_notice(tx.execute(select(alert_notices).where(alert_notices.c.id == message.id)).one())

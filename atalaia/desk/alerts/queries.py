@@ -123,7 +123,8 @@ class Notice:
 
     kind: raised, grew, flapping, reminder, resolved, summary, test. state: held (quiet hours), pending,
     sending, sent, failed, summed (a summary told it), passed (another channel tells it), dropped (its
-    channel went). job: that sent it by a session of our own, "" for other channels.
+    channel went). job: that sent it by a session of our own, "" for other channels. receipt: of such a
+    message, see `receipts`.
     """
 
     id: str
@@ -141,6 +142,7 @@ class Notice:
     created_ms: int
     next_ms: int | None
     done_ms: int | None
+    receipt: str = ""
 
 
 def list_alerts(

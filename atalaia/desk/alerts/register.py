@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.desk.alerts import channels, outbox
 from atalaia.desk.alerts.channels import Channel, Policy, get_channel, secrets_of
-from atalaia.desk.alerts.sending import AppriseWay, Message, Sent
+from atalaia.desk.alerts.sending import Message, Sent, Way
 from atalaia.desk.alerts.wording import Tongues, plain, trial
 from atalaia.desk.people.model import By, NotAllowed
 from atalaia.redact import Redactor
@@ -22,13 +23,13 @@ from atalaia.store.store import Store
 
 @dataclass(frozen=True)
 class Register:
-    """The channels of a hub. way: tries addresses; it needs a network, the others need none."""
+    """The channels of a hub. ways: try addresses, by kind of channel; they need a network, the rest none."""
 
     store: Store
     ambient: Ambient
     box: SecretBox
     redactor: Redactor
-    way: AppriseWay
+    ways: Mapping[str, Way]
     tongues: Tongues = plain
 
     async def create(self, name: str, place: str, policy: Policy, *, by: By, enabled: bool = True) -> Channel:
@@ -78,19 +79,16 @@ class Register:
         tongue = self.tongues(policy.language, ZoneInfo(policy.zone), now)
         title, body = trial(tongue, by.name or by.kind, now)
         message = Message(self.ambient.ids.new(), title, body)
-        sent = await self.way.send(place, message)
+        sent = await self.ways[channels.kind_of(place)].send(place, message)
         if channel is not None:
-            await self.store.write(
-                lambda tx: outbox.note_test(
-                    tx, self.ambient, channel, message, now, ok=sent.ok, said=sent.said
-                )
-            )
+            await self.store.write(lambda tx: outbox.note_test(tx, self.ambient, channel, message, now, sent))
         return sent
 
     async def _read(self, place: str) -> str:
         """Answer what the service behind an address is called. Errors: `NotAllowed`."""
         self._learn(place)
-        found = await self.way.look(place) if place.strip() else Sent(False, "")
+        way = self.ways[channels.kind_of(place)]
+        found = await way.look(place) if place.strip() else Sent(False, "")
         if place.strip() and not found.ok:
             raise NotAllowed(found.said, field="place")
         return found.service

@@ -20,26 +20,39 @@ LIMIT_S = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent. id: equal for every try of one notice. severity: urgent, warning, or info."""
+    """What is sent. id: equal for every try of one notice. severity: urgent, warning, or info.
+
+    about: the connections that still suffer; nothing of it goes by one of them.
+    """
 
     id: str
     title: str
     body: str
     severity: str = "info"
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How it went. said: why not, in one sentence without secrets. service: what the place is called."""
+    """How it went. said: why not, in one sentence without secrets. service: what the place is called.
+
+    job: that sends it, "" for other ways. passes: this way cannot tell it; another channel has to.
+    """
 
     ok: bool
     said: str = ""
     service: str = ""
     took_ms: int = 0
+    job: str = ""
+    passes: bool = False
 
 
 class Way(Protocol):
-    """How messages reach a kind of channel; a session of our own can be one, too."""
+    """How messages reach a kind of channel."""
+
+    async def look(self, place: str) -> Sent:
+        """Answer whether the address can be read, and what its service is called; nothing is sent."""
+        ...
 
     async def send(self, place: str, message: Message) -> Sent:
         """Hand the message over. Cancelled, it stops at once. Errors: none; what fails is answered."""

@@ -12,6 +12,7 @@ from atalaia.clock import to_ms
 from atalaia.desk.alerts import acts, channels, queries
 from atalaia.desk.alerts.channels import Channel
 from atalaia.desk.alerts.queries import Incident, Notice, Wanted
+from atalaia.desk.alerts.receipts import with_receipts
 from atalaia.web.access import Who, require
 from atalaia.web.alerting import register_of
 from atalaia.web.api.common import ONCE, Asked, Wire, router
@@ -26,15 +27,26 @@ Admin = Annotated[Who, Depends(require("alerts:admin"))]
 Json = dict[str, Any]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
 Place = Annotated[
-    str, Field(min_length=1, max_length=2_000, description="An Apprise address; never answered.")
-]
+    str,
+    Field(
+        min_length=1, max_length=2_000,
+        description="An Apprise address, or `session://CONNECTION,CONNECTION/TO` for sessions of our own, "
+        "the first that can; TO is a number with its country code or a group's id. Never answered.",
+    ),
+]  # fmt: skip
 Time = Annotated[str, Field(max_length=5, description="HH:MM, empty for none.")]
 
 
 class SilenceOut(Wire):
-    """Somebody wants nobody to be told of an alert, and of later ones with the same cause, until then."""
+    """Somebody wants nobody to be told of an alert, and of later ones with the same cause, until then.
+
+    Or of a connection: then `connection` is its id, and `alert` and `grouping` are empty.
+    """
 
     id: str
+    connection: str
+    alert: str = Field(validation_alias="incident")
+    grouping: str
     reason: str
     by: str
     from_at: Moment = Field(validation_alias="from_ms")
@@ -87,9 +99,11 @@ class MemberOut(Wire):
 
 
 class NoticeOut(Wire):
-    """One message to one channel. state: held (quiet hours), pending, sending, sent, failed, summed, dropped.
+    """One message to one channel. state: held (quiet hours), pending, sending, sent, failed, summed (told in
+    a summary), passed (left to another channel), dropped.
 
-    `again`: the hub was stopped while it sent it, so it may have come twice.
+    `again`: the hub was stopped while it sent it, so it may have come twice. `job`: that sent it by a session
+    of our own; `receipt` says what is known of such a message: "", arrived, read, failed.
     """
 
     id: str
@@ -102,6 +116,8 @@ class NoticeOut(Wire):
     attempts: int
     again: bool
     error: str
+    job: str
+    receipt: str
     created_at: Moment = Field(validation_alias="created_ms")
     next_at: Moment | None = Field(validation_alias="next_ms")
     done_at: Moment | None = Field(validation_alias="done_ms")
@@ -179,6 +195,12 @@ class SilenceAsked(Asked):
     until: Instant
 
 
+class SilenceConnection(SilenceAsked):
+    """Silencing all that is about a connection."""
+
+    connection: Identity
+
+
 class SentOut(Wire):
     """How a test went; `said` is why not."""
 
@@ -218,7 +240,7 @@ async def get_incident(request: Request, alert: Identity) -> IncidentWhole:
         found = queries.get_incident(tx, alert, _now(parts))
         if found is None:
             raise not_found("alert")
-        return found, queries.members_of(tx, alert), queries.list_notices(tx, incident=alert)
+        return found, queries.members_of(tx, alert), _notices(tx, incident=alert)
 
     found, members, notices = await parts.store.read(read)
     shown = [MemberOut.model_validate(one) for one in members]
@@ -259,6 +281,30 @@ async def silence(request: Request, alert: Identity, who: Writer, asked: Silence
     return SilenceOut.model_validate(made)
 
 
+@routes.get("/hub/silences", dependencies=_READ)
+async def list_silences(
+    request: Request, in_force: Annotated[bool | None, Query()] = None, limit: Limit = 50
+) -> list[SilenceOut]:
+    """List silences, those in force first. in_force: only those, or only the others."""
+    parts = parts_of(request)
+    found = await parts.store.read(
+        lambda tx: queries.list_silences(tx, _now(parts), in_force=in_force, limit=limit)
+    )
+    return [SilenceOut.model_validate(one) for one in found]
+
+
+@routes.post("/hub/silences", status_code=201, dependencies=ONCE)
+async def silence_connection(request: Request, who: Writer, asked: SilenceConnection) -> SilenceOut:
+    """Tell nobody of alerts about a connection until then; one that others suffer from, too, is told."""
+    parts, until = parts_of(request), ms_of(asked.until) or 0
+    made = await parts.store.write(
+        lambda tx: acts.silence_connection(
+            tx, parts.ambient, asked.connection, reason=asked.reason, until_ms=until, by=who.by
+        )
+    )
+    return SilenceOut.model_validate(made)
+
+
 @routes.delete("/hub/silences/{silence_id}")
 async def unsilence(request: Request, silence_id: Identity, who: Writer) -> SilenceOut:
     """End a silence before its time; what still stands is told now."""
@@ -278,7 +324,7 @@ async def list_notices(
 ) -> list[NoticeOut]:
     """List what was told, or waits to be, the latest first."""
     found = await parts_of(request).store.read(
-        lambda tx: queries.list_notices(tx, incident=alert, channel=channel, limit=limit)
+        lambda tx: _notices(tx, incident=alert, channel=channel, limit=limit)
     )
     return [NoticeOut.model_validate(one) for one in found]
 
@@ -350,6 +396,10 @@ async def known_channel(parts: Parts, identity: str) -> Channel:
 async def _known(parts: Parts, alert: str) -> None:
     if await parts.store.read(lambda tx: queries.get_incident(tx, alert, _now(parts))) is None:
         raise not_found("alert")
+
+
+def _notices(tx: Connection, **wanted: Any) -> list[Notice]:
+    return with_receipts(tx, queries.list_notices(tx, **wanted))
 
 
 def _incident_out(parts: Parts, alert: Incident) -> IncidentOut:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from atalaia.connections.queries import names
 from atalaia.desk.alerts import acts, channels, queries
 from atalaia.desk.alerts.queries import Incident, Member, Notice
+from atalaia.desk.alerts.receipts import with_receipts
 from atalaia.desk.alerts.wording import evidence_of
 from atalaia.desk.people.model import NotAllowed
 from atalaia.web import i18n, render
@@ -34,6 +35,9 @@ SPANS = {
 NOTICE_WORDS = {
     "raised": N_("raised"), "grew": N_("more of it"), "flapping": N_("comes and goes"),
     "reminder": N_("reminder"), "resolved": N_("resolved"), "summary": N_("summary"), "test": N_("test"),
+}  # fmt: skip
+RECEIPT_WORDS = {
+    "arrived": N_("arrived"), "read": N_("was read"), "failed": N_("WhatsApp could not deliver it"),
 }  # fmt: skip
 _HOUR_MS = 3_600_000
 MEMBERS_SHOWN = 100
@@ -66,7 +70,7 @@ async def page(request: Request, alert: Identity, part: Part = "") -> Response:
         with i18n.drawing(view):
             history = [_line(event, Names(known)) for event in queries.history_of(tx, found, members)]
         return Shown(
-            found, members, queries.list_notices(tx, incident=alert), channels.names(tx), known,
+            found, members, _notices(tx, alert), channels.names(tx), known,
             queries.silences_of(tx, found.grouping), list(reversed(history)),
         )  # fmt: skip
 
@@ -76,7 +80,12 @@ async def page(request: Request, alert: Identity, part: Part = "") -> Response:
         h=Told(parts_of(request), shown.connections), href=href_of, evidence_of=evidence_of,
         spans=[(hours, words(text)) for hours, text in SPANS.items()],
         notice_words={kind: words(text) for kind, text in NOTICE_WORDS.items()},
+        receipt_words={kind: words(text) for kind, text in RECEIPT_WORDS.items()},
     )  # fmt: skip
+
+
+def _notices(tx: Connection, alert: str) -> list[Notice]:
+    return with_receipts(tx, queries.list_notices(tx, incident=alert))
 
 
 @routes.post("/alerts/{alert}/acknowledge")
@@ -105,7 +114,7 @@ async def silence(
 ) -> Response:
     """Silence it for some hours."""
     ambient = parts_of(request).ambient
-    until = now_ms(request) + int(hours if hours in SPANS else "4") * _HOUR_MS
+    until = silenced_until(request, hours)
     return await _act(
         request, alert,
         lambda tx: acts.silence(tx, ambient, alert, reason=reason, until_ms=until, by=who.by),
@@ -123,6 +132,11 @@ async def unsilence(
         request, alert, lambda tx: acts.unsilence(tx, ambient, silence, by=who.by),
         N_("The silence is over: if the alert still stands, it is told now."),
     )  # fmt: skip
+
+
+def silenced_until(request: Request, hours: str) -> int:
+    """Answer the end of a silence that begins now, in ms."""
+    return now_ms(request) + int(hours if hours in SPANS else "4") * _HOUR_MS
 
 
 async def _act(request: Request, alert: str, act: Callable[[Connection], object], said: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from zoneinfo import available_timezones
@@ -12,20 +13,23 @@ from starlette.datastructures import FormData
 
 from atalaia.connections.queries import list_connections
 from atalaia.desk.alerts import channels, queries
-from atalaia.desk.alerts.channels import Channel, Policy
+from atalaia.desk.alerts.channels import SESSION, Channel, Policy, SessionPlace, read_session_place
 from atalaia.desk.alerts.queries import Notice
+from atalaia.desk.alerts.receipts import with_receipts
 from atalaia.desk.alerts.sending import Sent
+from atalaia.desk.alerts.sessions import Teller, can_tell
 from atalaia.desk.people.model import NotAllowed
 from atalaia.errors import ConfigError
+from atalaia.serve import telling_kinds
 from atalaia.web import i18n
 from atalaia.web.access import Who, require
 from atalaia.web.alerting import register_of
 from atalaia.web.api.alert_desk import known_channel, usual_policy
 from atalaia.web.i18n import N_
-from atalaia.web.pages.alert import NOTICE_WORDS
+from atalaia.web.pages.alert import NOTICE_WORDS, RECEIPT_WORDS
 from atalaia.web.pages.alerts import SEVERITY_WORDS
 from atalaia.web.pages.common import Part, Words, done, flash, look, screens, show
-from atalaia.web.parts import parts_of
+from atalaia.web.parts import Parts, parts_of
 from atalaia.web.render import PLACES
 from atalaia.web.wire import Identity
 
@@ -35,6 +39,7 @@ REPEATS = {
     "0": N_("never"), "30": N_("every 30 minutes"), "60": N_("every hour"), "240": N_("every 4 hours"),
     "720": N_("every 12 hours"), "1440": N_("every day"),
 }  # fmt: skip
+KINDS = {"apprise": N_("a service, by its address"), SESSION: N_("a session of ours")}
 NOTICES_SHOWN = 20
 USUAL = Policy()
 
@@ -47,6 +52,9 @@ class Shown:
     connections: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     worlds: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     notices: list[Notice] = field(default_factory=list[Notice])
+    kind: str = "apprise"
+    tellers: list[Teller] = field(default_factory=list[Teller])
+    sessions: Sequence[str] = ()
 
 
 @routes.get("/settings/channels")
@@ -83,9 +91,10 @@ async def try_form(request: Request, who: Admin) -> Response:
     """Send a test to what the form says; nothing is kept."""
     form = await request.form()
     register = register_of(request)
-    identity, place = str(form.get("channel") or ""), str(form.get("place") or "").strip()
+    identity = str(form.get("channel") or "")
     try:
         channel = await known_channel(parts_of(request), identity) if identity else None
+        place = read_place(form, parts_of(request), channel)
         if not place and channel is None:
             raise NotAllowed(N_("Give an address, e.g. mailto:// or tgram://."), field="place")
         language = str(form.get("language") or "")
@@ -102,9 +111,11 @@ async def try_form(request: Request, who: Admin) -> Response:
 async def save(request: Request, who: Admin) -> Response:
     """Keep what the form says."""
     form, register, words = await request.form(), register_of(request), Words(request)
-    identity, place = str(form.get("channel") or ""), str(form.get("place") or "")
+    identity = str(form.get("channel") or "")
     name, enabled = str(form.get("name") or ""), "enabled" in form
     try:
+        channel = await known_channel(parts_of(request), identity) if identity else None
+        place = read_place(form, parts_of(request), channel)
         if identity:
             given = read_form(form)
             await register.change(identity, by=who.by, name=name, place=place, policy=given, enabled=enabled)
@@ -148,6 +159,27 @@ async def delete(request: Request, who: Admin, channel: Identity) -> Response:
     return done(request, "/settings/channels", Words(request)(N_("Removed.")))
 
 
+def read_place(form: FormData, parts: Parts, channel: Channel | None) -> str:
+    """Read where a channel tells; "" = as before. Errors: `NotAllowed`, `ConfigError`."""
+    kind = str(form.get("kind") or "apprise")
+    if kind != SESSION:
+        place = str(form.get("place") or "").strip()
+        if not place and channel is not None and channel.kind != kind:
+            raise NotAllowed(N_("Give an address, e.g. mailto:// or tgram://."), field="place")
+        return place
+    before = _sessions_of(parts, channel)
+    to = str(form.get("to") or "").strip() or (before.to if before else "")
+    place = SessionPlace(tuple(str(one) for one in form.getlist("sessions") if one), to)
+    read_session_place(str(place))
+    return "" if place == before else str(place)
+
+
+def _sessions_of(parts: Parts, channel: Channel | None) -> SessionPlace | None:
+    if channel is None or channel.kind != SESSION:
+        return None
+    return read_session_place(parts.secretbox.open(channel.sealed))
+
+
 def read_form(form: FormData) -> dict[str, Any]:
     """Read a channel's policy from the form. Errors: `NotAllowed`."""
     return {
@@ -176,12 +208,15 @@ def _shown(request: Request, tx: Connection, identity: str | None) -> Shown:
     words = Words(request)
     labels = {place.world: place.label for place in reversed(PLACES) if place.world}
     worlds = sorted({one.world for one in parts_of(request).connectors.values()} - {""})
+    channel = channels.get_channel(tx, identity) if identity else None
+    told = queries.list_notices(tx, channel=identity, limit=NOTICES_SHOWN) if identity else []
+    chosen = _sessions_of(parts_of(request), channel)
     return Shown(
-        channels.get_channel(tx, identity) if identity else None,
-        [(one.id, one.name) for one in list_connections(tx, with_planes=False)],
-        [(one, words(labels.get(one, one))) for one in worlds],
-        queries.list_notices(tx, channel=identity, limit=NOTICES_SHOWN) if identity else [],
-    )
+        channel, [(one.id, one.name) for one in list_connections(tx, with_planes=False)],
+        [(one, words(labels.get(one, one))) for one in worlds], with_receipts(tx, told),
+        channel.kind if channel else "apprise", can_tell(tx, telling_kinds(parts_of(request).connectors)),
+        chosen.sessions if chosen else (),
+    )  # fmt: skip
 
 
 def _draw(request: Request, shown: Shown) -> Response:
@@ -197,6 +232,8 @@ def _draw(request: Request, shown: Shown) -> Response:
         error="",
         severities=[("warning", words(N_("all alerts"))), ("urgent", words(N_("only urgent ones")))],
         repeats=[(key, words(text)) for key, text in repeats.items()],
+        kinds=[(key, words(text)) for key, text in KINDS.items()],
+        receipt_words={key: words(text) for key, text in RECEIPT_WORDS.items()},
         zones=sorted(zone for zone in available_timezones() if "/" in zone),
         notice_words={key: words(text) for key, text in NOTICE_WORDS.items()},
     )  # fmt: skip

@@ -277,6 +277,7 @@ _ALERTS = {
     "alert.unsilenced": ("bell", N_("A silence was ended")),
     "alert.notified": ("send", N_("Told: %(title)s")),
     "alert.notice_failed": ("x", N_("Could not be told: %(title)s")),
+    "alert.notice_passed": ("arrow-right", N_("Left to another channel: %(title)s")),
     "alert.channel_created": ("bell", N_("Channel for alerts %(name)s: set up")),
     "alert.channel_changed": ("bell", N_("Channel for alerts %(name)s: changed")),
     "alert.channel_deleted": ("bell", N_("Channel for alerts %(name)s: removed")),

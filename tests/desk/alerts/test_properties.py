@@ -33,6 +33,9 @@ class Careless:
         self.refuse = False
         self.die = False
 
+    async def look(self, place: str) -> Sent:
+        return Sent(True)
+
     async def send(self, place: str, message: Message) -> Sent:
         if self.refuse:
             return Sent(False, "away")
