@@ -14,9 +14,10 @@ from atalaia.web.problems import Problem
 
 _FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 _HEAD_BYTES = 4_096  # in forms with files the small fields stand first
-_FILE_BYTES_MAX = 64 * 1024 * 1024  # several photos at once; how large one may be, its route says
+_FILE_BYTES_MAX = 64 * 1024 * 1024  # several at once; how large one may be, its route says
 _TAKE_FILES = re.compile(
     r"(/api/hub)?/installations/[\w-]+/photos|(/api/hub)?/catalogs/import|/api/photos/upload"
+    r"|/api/hub/chat-files|/chats/[\w-]+/send"
 )
 
 

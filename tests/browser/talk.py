@@ -7,20 +7,20 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
-from sqlalchemy import Connection
 
 from atalaia.clock import to_ms
 from atalaia.connectors.connector import Connector
 from atalaia.connectors.setup import Setup
 from atalaia.desk.chats import notes, queries
 from atalaia.desk.chats.actions import Acts
-from atalaia.desk.chats.outbox import Outbox, Request
+from atalaia.desk.chats.outbox import Outbox
 from atalaia.desk.chats.queries import Thread, ThreadFilter
 from atalaia.desk.chats.reading import thread_id
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
 from atalaia.serve import Hub
 from tests.connectors.wppconnect.ground import GROUP, LID, Account, message, own_message
+from tests.desk.chats.line import Line
 
 OTHER = "5521988887777@c.us"
 ANA = {"kind": "person", "id": "", "name": "Ana Prado"}
@@ -31,16 +31,6 @@ class Nothing(BaseModel):
 
 
 GATEWAY = Connector("gateway", "Canal de teste", Nothing, None, world="chats")
-
-
-class Line:
-    """A sender that keeps what it is given."""
-
-    def can_send(self, tx: Connection, channel: str) -> bool:
-        return True
-
-    def submit(self, tx: Connection, request: Request) -> str:
-        return "job"
 
 
 def can_send(app: FastAPI) -> None:

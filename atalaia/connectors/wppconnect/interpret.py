@@ -264,6 +264,8 @@ class WppconnectInterpreter:
         if target.chat.server in IGNORED_CHATS:
             return
         reaction = read_message_id(payload.get("id"))
+        if reaction is not None and reaction.key == target.key:
+            reaction = None  # only the message's own id again: it does not say who reacted
         conversation, contact = self.conversation(target.chat)
         author = _reaction_author(reaction)
         by = "me" if reaction is not None and reaction.from_me else str(author or "")

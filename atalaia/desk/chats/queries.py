@@ -381,6 +381,12 @@ def _message(row: Any) -> Message:
     )
 
 
+def _known_first(reactions: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Leave out those of whom nobody says who they are, when one of ours is the same: it is its echo."""
+    ours = {text for by, text in reactions if by == "me"}
+    return [(by, text) for by, text in reactions if by or text not in ours]
+
+
 def _complete(tx: Connection, found: Sequence[Message]) -> list[Message]:
     """Add reactions and the messages that are answered, in two trips."""
     r, m = chat_reactions.c, chat_messages.c
@@ -394,7 +400,7 @@ def _complete(tx: Connection, found: Sequence[Message]) -> list[Message]:
         told = select(m.channel, m.key, m.id, m.text).where(tuple_(m.channel, m.key).in_(keys))
         quoted = {(row.channel, row.key): (row.id, row.text[:PREVIEW_CHARS]) for row in tx.execute(told)}
     return [
-        _with(one, reactions.get(one.id, []), quoted.get((one.channel, one.quoted), ("", "")))
+        _with(one, _known_first(reactions.get(one.id, [])), quoted.get((one.channel, one.quoted), ("", "")))
         for one in found
     ]
 

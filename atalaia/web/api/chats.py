@@ -443,11 +443,16 @@ async def _write(parts: Parts, work: Callable[[Connection], Any]) -> Any:
     """Do one act. Errors: `Problem` 404, and 422 by field."""
     try:
         return await parts.store.write(work)
-    except NoSuchChat as error:
-        raise Problem(404, "not-found", "There is no such thing", str(error)) from None
-    except NotFitting as error:
-        faults = [Fault(f"body.{error.field}", "", str(error))]
-        raise Problem(422, "invalid-input", "The input does not fit", str(error), errors=faults) from None
+    except (NoSuchChat, NotFitting) as error:
+        raise writing(error) from None
+
+
+def writing(error: NoSuchChat | NotFitting) -> Problem:
+    """Answer why an act was not possible, for programs."""
+    if isinstance(error, NoSuchChat):
+        return Problem(404, "not-found", "There is no such thing", str(error))
+    faults = [Fault(f"body.{error.field}", "", str(error))]
+    return Problem(422, "invalid-input", "The input does not fit", str(error), errors=faults)
 
 
 def _messages(found: list[Message], limit: int) -> Page[MessageOut]:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Form, Request, Response
+from fastapi.responses import PlainTextResponse
 from sqlalchemy import Connection
 
 from atalaia.connections.queries import names as connection_names
 from atalaia.desk.chats import contacts, notes, outbox, queries
 from atalaia.desk.chats.actions import Acts, Done, NoSuchChat, NotFitting
 from atalaia.desk.chats.contacts import Contact, ContactLine
+from atalaia.desk.chats.files import File, files_of
 from atalaia.desk.chats.notes import Note, Reply
-from atalaia.desk.chats.outbox import Outbox
 from atalaia.desk.chats.outbox import Request as Asked
 from atalaia.desk.chats.queries import Message, Thread, ThreadFilter
 from atalaia.desk.chats.reading import thread_id
@@ -60,6 +61,7 @@ class Shown:
     """What the page shows. older: where the messages before these begin; latest: these are the last ones.
 
     topics: what the page follows: each id under which facts speak of this conversation.
+    files: what became of attachments, by message.
     """
 
     one: Thread
@@ -73,6 +75,8 @@ class Shown:
     replies: list[Reply]
     waiting: list[Asked]
     can_send: bool
+    can_fetch: bool
+    files: dict[str, File]
     people: list[Person]
     topics: str
     names: dict[str, str]
@@ -127,7 +131,6 @@ def read_shown(tx: Connection, parts: Parts, one: Thread, reader: str, window: W
     pairs = queries.chats_of(tx, one.id)
     contact = contacts.get_contact(tx, one.contact)
     assert contact is not None  # its chats are its identities
-    box: Outbox = parts.outbox or Outbox(parts.ambient)
     ids = [thread_id(one.channel, name) for name in contacts.below(tx, one.contact)]
     beside = queries.list_threads(tx, ThreadFilter(statuses=listed.ACTIVE), reader, limit=BESIDE)
     return Shown(
@@ -141,7 +144,9 @@ def read_shown(tx: Connection, parts: Parts, one: Thread, reader: str, window: W
         draft=notes.get_draft(tx, reader, pairs),
         replies=notes.list_replies(tx),
         waiting=outbox.list_requests(tx, pairs),
-        can_send=box.can_send(tx, one.channel),
+        can_send=parts.outbox.can_send(tx, one.channel),
+        can_fetch=parts.fetching.can_fetch(tx, one.channel),
+        files=files_of(tx, [message.id for message in window.messages]),
         people=[person for person in list_people(tx) if person.disabled_ms is None],
         topics=",".join(f"chat:{identity}" for identity in ids),
         names=connection_names(tx),
@@ -185,7 +190,7 @@ async def set_status(
     request: Request, chat: Identity, who: Writer, status: Annotated[str, Form(max_length=10)]
 ) -> Response:
     """Open, park, close or ignore it."""
-    return await _act(
+    return await act(
         request, chat, who, STATUS_SAID.get(status, ""), lambda a, tx: a.status(tx, chat, status)
     )
 
@@ -196,7 +201,7 @@ async def assign(
 ) -> Response:
     """Give it to somebody, or take it back."""
     said = N_("The conversation has somebody who answers for it.") if person else N_("Nobody has it now.")
-    return await _act(request, chat, who, said, lambda a, tx: a.assign(tx, chat, person))
+    return await act(request, chat, who, said, lambda a, tx: a.assign(tx, chat, person))
 
 
 @routes.post("/chats/{chat}/labels")
@@ -207,7 +212,7 @@ async def set_labels(
     added = [one for one in (word.strip() for word in add.split(",")) if one]
     removed = [remove] if remove else []
     said = N_("The labels are changed.")
-    return await _act(request, chat, who, said, lambda a, tx: a.label(tx, chat, add=added, remove=removed))
+    return await act(request, chat, who, said, lambda a, tx: a.label(tx, chat, add=added, remove=removed))
 
 
 @routes.post("/chats/{chat}/notes")
@@ -215,14 +220,14 @@ async def add_note(
     request: Request, chat: Identity, who: Writer, text: Annotated[str, Form(max_length=10_000)] = ""
 ) -> Response:
     """Leave a note for the team."""
-    return await _act(request, chat, who, N_("The note is kept."), lambda a, tx: a.note(tx, chat, text))
+    return await act(request, chat, who, N_("The note is kept."), lambda a, tx: a.note(tx, chat, text))
 
 
 @routes.post("/chats/{chat}/notes/{note}/remove")
 async def remove_note(request: Request, chat: Identity, note: Identity, who: Writer) -> Response:
     """Take a note away."""
     said = N_("The note is gone from here; it stays in the log.")
-    return await _act(request, chat, who, said, lambda a, tx: a.remove_note(tx, chat, note))
+    return await act(request, chat, who, said, lambda a, tx: a.remove_note(tx, chat, note))
 
 
 @routes.post("/chats/{chat}/link")
@@ -231,9 +236,7 @@ async def link(
 ) -> Response:
     """Say which company and person it is."""
     said = N_("The contact is linked, on every channel.")
-    return await _act(
-        request, chat, who, said, lambda a, tx: a.link(tx, chat, company=company, person=person)
-    )
+    return await act(request, chat, who, said, lambda a, tx: a.link(tx, chat, company=company, person=person))
 
 
 @routes.post("/chats/{chat}/read")
@@ -251,7 +254,7 @@ async def read_chat(
             raise not_found("conversation") from None
         return Response(status_code=204)
     said = N_("It is unread from there on.")
-    return await _act(
+    return await act(
         request, chat, who, said, lambda a, tx: a.read(tx, chat, who.id, before_message=from_message),
         href="/chats",
     )  # fmt: skip
@@ -263,7 +266,7 @@ async def ask_ticket(
 ) -> Response:
     """Ask for a ticket about a message."""
     said = N_("A ticket is asked for; the message is its link.")
-    return await _act(request, chat, who, said, lambda a, tx: a.ask_ticket(tx, message))
+    return await act(request, chat, who, said, lambda a, tx: a.ask_ticket(tx, message))
 
 
 @routes.post("/chats/{chat}/part")
@@ -279,7 +282,7 @@ async def part_alias(
             raise NoSuchChat("There is no such conversation.")
         return acts.part(tx, one.contact, channel, alias)
 
-    return await _act(request, chat, who, said, work)
+    return await act(request, chat, who, said, work)
 
 
 @routes.post("/chats/{chat}/merge")
@@ -295,14 +298,14 @@ async def merge(
             raise NoSuchChat("There is no such conversation.")
         return acts.merge(tx, one.contact, contact)
 
-    return await _act(request, chat, who, said, work)
+    return await act(request, chat, who, said, work)
 
 
 @routes.post("/chats/{chat}/unmerge")
 async def unmerge(request: Request, chat: Identity, who: Writer, merge: Annotated[str, Form()]) -> Response:
     """Undo a merge."""
     said = N_("They are two contacts again.")
-    return await _act(request, chat, who, said, lambda a, tx: a.unmerge(tx, merge[:36]))
+    return await act(request, chat, who, said, lambda a, tx: a.unmerge(tx, merge[:36]))
 
 
 @routes.post("/chats/{chat}/draft", status_code=204)
@@ -323,24 +326,7 @@ async def keep_draft(
     return Response(status_code=204)
 
 
-@routes.post("/chats/{chat}/send")
-async def send(
-    request: Request, chat: Identity, who: Writer, request_id: Annotated[str, Form(max_length=36)],
-    text: Annotated[str, Form(max_length=60_000)] = "",
-) -> Response:  # fmt: skip
-    """Ask the channel to send a text; the same form sent twice asks once."""
-    parts = parts_of(request)
-    box: Outbox = parts.outbox or Outbox(parts.ambient)
-
-    def work(_: Acts, tx: Connection) -> Done:
-        box.ask(tx, chat, "text", {"text": text.strip()}, by=who.name, identity=request_id)
-        notes.keep_draft(tx, parts.ambient, who.id, queries.chats_of(tx, chat), "")
-        return Done(chat, 0)
-
-    return await _act(request, chat, who, N_("It is on its way."), work)
-
-
-async def _act(
+async def act(
     request: Request,
     chat: str,
     who: Who,
@@ -358,8 +344,18 @@ async def _act(
     except NoSuchChat:
         raise not_found("conversation") from None
     except NotFitting as error:
-        return done(request, back, words(NOT_FITTING.get(str(error), str(error))), "bad")
+        return refuse(request, back, str(error))
+    if request.headers.get("hx-request") == "true":
+        return Response(status_code=204)
     return done(request, back, words(said) if said else "")
+
+
+def refuse(request: Request, back: str, said: str) -> Response:
+    """Say why an act was not possible; to the page's script, which stays on the page, in plain words."""
+    words = Words(request)(NOT_FITTING.get(said, said))
+    if request.headers.get("hx-request") == "true":
+        return PlainTextResponse(words, 422)
+    return done(request, back, words, "bad")
 
 
 # Sentences of the acts that people may see here; each is its own key, so that they are translated.
@@ -373,5 +369,17 @@ NOT_FITTING = {
         N_("It is undone already."),
         N_("It is the contact's only identity."),
         N_("This channel cannot send."),
+        N_("This channel cannot fetch it."),
+        N_("Attach a file."),
+        N_("The file is empty."),
+        N_("A voice message is OGG with Opus; send other sounds as a document."),
+        N_("A picture is JPEG, PNG or WebP; send other files as a document."),
+        N_("The file is larger than 16 MB, the most that can be sent so."),
+        N_("The file is larger than 36 MB, the most that can be sent so."),
+        N_("Give latitude and longitude."),
+        N_("It is on its way, or is being looked up; it cannot be sent again now."),
+        N_("It is not uncertain any more."),
+        N_("It has left or ended already."),
+        N_("The disk did not take the file. Nothing was sent."),
     )
 }

@@ -14,12 +14,14 @@ from atalaia.connections.queries import list_connections
 from atalaia.connections.queries import names as connection_names
 from atalaia.desk.chats import queries
 from atalaia.desk.chats.queries import NOBODY, UNREAD_MAX, Message, Thread, ThreadFilter
+from atalaia.desk.chats.sniffing import SHOWN
 from atalaia.desk.chats.threads import ACTIVE, STATUSES
 from atalaia.web import i18n, render
 from atalaia.web.access import who_of
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.common import ROWS, PageCursor, Part, look, position, screens, show
 from atalaia.web.parts import Parts, parts_of
+from atalaia.web.said import said
 from atalaia.web.wire import page_of
 
 routes = screens("chats:read")
@@ -234,6 +236,29 @@ def unread_text(count: int) -> str:
     return f"{UNREAD_MAX - 1}+" if count >= UNREAD_MAX else str(count)
 
 
+# How far a message came that is not in the conversation yet: icon, tone and word.
+SENDING = {
+    "queued": ("clock", "info", N_("on its way")),
+    "sent": ("check", "idle", N_("sent")),
+    "acked": ("checks", "idle", N_("on the device")),
+    "read": ("checks", "info", N_("read")),
+    "failed": ("alert-circle", "bad", N_("not sent")),
+    "uncertain": ("help-circle", "ask", N_("perhaps sent")),
+}
+SENT_AS = {"image": "image", "voice": "ptt", "document": "document"}
+
+
+def state_of(state: str) -> tuple[str, str, str]:
+    """Answer the sign of how far a message came that somebody asked to be sent: icon, tone and word."""
+    icon, tone, word = SENDING[state]
+    return icon, tone, gettext(word)
+
+
+def sent_as_word(kind: str) -> str:
+    """Answer what a file is sent as, in a word."""
+    return type_word(SENT_AS.get(kind, kind))
+
+
 def helpers(parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
     """Answer what the templates of conversations need to name things."""
 
@@ -243,5 +268,6 @@ def helpers(parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "title": title_of, "phone": phone_text, "preview": preview_of, "tick": tick_of, "sign": sign_of,
         "author": author_of, "days": days_of, "type": type_word, "unread": unread_text, "channel": channel,
-        "icon": type_icon, "text": parts.redactor.text,
+        "icon": type_icon, "text": parts.redactor.text, "state": state_of, "said": said, "shown": SHOWN,
+        "sent_as": sent_as_word,
     }  # fmt: skip

@@ -273,3 +273,15 @@ def test_payloads_of_any_content_are_understood_or_said_to_be_unreadable(event: 
     except Unreadable as error:
         found = [str(error)]
     assert isinstance(found, list)
+
+
+def test_a_reaction_under_the_message_s_own_id_is_nobody_s():
+    account = Account()
+    told = {
+        "event": "onreactionmessage", "id": f"false_{NUMBER}_A1_reaction", "msgId": f"false_{NUMBER}_A1",
+        "reactionText": "👍", "timestamp": NOON_S,
+    }  # fmt: skip
+
+    [reacted] = account.hear(told)
+
+    assert (reacted.data["message"], reacted.data["by"]) == ("0:A1", "")

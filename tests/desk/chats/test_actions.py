@@ -14,7 +14,7 @@ from atalaia.ambient import Ambient
 from atalaia.desk.chats import contacts, notes, outbox, queries
 from atalaia.desk.chats.actions import Acts, NoSuchChat, NotFitting
 from atalaia.desk.chats.fold import Chats
-from atalaia.desk.chats.outbox import Outbox, Request
+from atalaia.desk.chats.outbox import Outbox
 from atalaia.events.log import append_facts, read_after
 from atalaia.events.model import Fact
 from atalaia.store.connect import open_store
@@ -22,6 +22,7 @@ from atalaia.store.store import Store
 from atalaia.store.tables import people
 from tests.connectors.wppconnect.ground import GROUP, LID, NOON_S, NUMBER, Account, message, own_message
 from tests.desk.chats.ground import CHANNEL
+from tests.desk.chats.line import Line
 
 T = TypeVar("T")
 ANA = {"kind": "person", "id": "ana", "name": "Ana"}
@@ -209,24 +210,8 @@ async def test_a_shortcut_means_one_reply(house: House):
     assert await house.ask(notes.list_replies) == []
 
 
-class Line:
-    """A sender that takes what it is given."""
-
-    def __init__(self) -> None:
-        self.taken: list[Request] = []
-
-    def can_send(self, tx: Connection, channel: str) -> bool:
-        return channel == CHANNEL
-
-    def submit(self, tx: Connection, request: Request) -> str:
-        known = outbox.get_request(tx, request.id)
-        assert known is not None  # stored before anything is asked of anybody
-        self.taken.append(request)
-        return f"job-{len(self.taken)}"
-
-
 async def test_what_is_to_be_sent_is_stored_first_and_asked_for_once(house: House):
-    one, line = await house.thread(), Line()
+    one, line = await house.thread(), Line(CHANNEL)
     box = Outbox(house.ambient, line)
     with pytest.raises(NotFitting):
         await house.do(lambda tx: Outbox(house.ambient).ask(tx, one.id, "text", {"text": "x"}, by="Ana"))
@@ -241,7 +226,7 @@ async def test_what_is_to_be_sent_is_stored_first_and_asked_for_once(house: Hous
 
 async def test_how_far_a_request_came_is_told_by_receipts_and_uncertain_is_resolved(house: House):
     one = await house.thread()
-    box = Outbox(house.ambient, Line())
+    box = Outbox(house.ambient, Line(CHANNEL))
     await house.do(lambda tx: box.ask(tx, one.id, "text", {"text": "já vai"}, by="Ana", identity="r1"))
 
     assert await house.do(lambda tx: box.settle(tx, "r1", "uncertain", said="no answer in 30 s"))

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
 from atalaia.connectors.connector import Connector
 from atalaia.desk.chats import notes, outbox, queries
 from atalaia.desk.chats.lookup import MessageFilter, search_messages
-from atalaia.desk.chats.outbox import Outbox, Request
+from atalaia.desk.chats.outbox import Outbox
 from atalaia.desk.people.rows import list_people
 from tests.connectors.wppconnect.ground import NOON_S, message
+from tests.desk.chats.line import Line
 from tests.web.chatting import OTHER, Talk, talk
 from tests.web.pages.test_screens import text
 from tests.web.site import Browser, Site, running
@@ -205,16 +205,6 @@ async def test_replies_are_kept_and_taken_away(site: Site):
     assert await site.parts.store.read(notes.list_replies) == []
 
 
-class Line:
-    """A channel that can send."""
-
-    def can_send(self, tx: Connection, channel: str) -> bool:
-        return True
-
-    def submit(self, tx: Connection, request: Request) -> str:
-        return "job"
-
-
 async def test_a_composer_is_there_once_a_channel_can_send_and_asks_once(site: Site):
     one = await talking(site)
     site.parts.outbox = Outbox(site.parts.ambient, Line())
@@ -227,7 +217,8 @@ async def test_a_composer_is_there_once_a_channel_can_send_and_asks_once(site: S
     assert request_id is not None
     for _ in range(2):
         shown = await act(browser, one, f"{path}/send", text="já estamos a caminho", request_id=request_id[1])
-    assert "já estamos a caminho · a caminho" in shown
+    assert "já estamos a caminho</p>" in shown
+    assert "a caminho</span></p>" in shown
     assert "já estamos a</textarea>" not in shown
     chats = await site.parts.store.read(lambda tx: queries.chats_of(tx, thread.id))
     assert len(await site.parts.store.read(lambda tx: outbox.list_requests(tx, chats))) == 1

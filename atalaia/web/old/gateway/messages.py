@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Request
 from fastapi.responses import JSONResponse
+from sqlalchemy import Connection
 
 from atalaia.clock import within
 from atalaia.connectors.wppconnect.gateway import GatewayDoor
 from atalaia.connectors.wppconnect.server import ServerDoor
+from atalaia.connectors.wppconnect.wids import PHONE, read_wid
+from atalaia.desk.chats.actions import NotFitting
+from atalaia.desk.chats.outbox import Request as Sending
+from atalaia.desk.chats.outbox import get_request
+from atalaia.desk.chats.sniffing import media_type
 from atalaia.errors import Rejected, UpstreamError
 from atalaia.jobs import queries
 from atalaia.jobs.queries import Job
-from atalaia.jobs.submit import KeyReused, Order, WrongParams
 from atalaia.store.bell import JOBS
-from atalaia.store.files import FOLDER, FileStore
-from atalaia.web.api.jobs import orders_of
 from atalaia.web.old.gateway.common import (
     Body,
     Caller,
@@ -46,13 +50,15 @@ async def send(
     request: Request, caller: Caller,
     key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)] = None,
 ) -> JSONResponse:  # fmt: skip
-    """Send a message. Answers when it was sent, or when nobody can tell; then its job is in doubt."""
+    """Send a message by the inbox's own way. Answers when it was sent, or when nobody can tell yet."""
     parts, body = parts_of(request), await body_of(request)
     found = await channel_named(parts, word(body, "channel"))
-    params = await _params(parts, body)
-    job = await _place(parts, found, params, caller, key or request.headers.get("X-Request-Id"))
-    ended = await _ended(parts, job.id)
-    return _answer(ended)
+    kind, asked = await _asked(parts, body)
+    chat = _chat(word(body, "to"))
+    own = key or request.headers.get("X-Request-Id") or ""
+    identity = _identity(found.configured.id, own) if own else ""
+    sent = await _place(parts, found, chat, kind, asked, caller, identity)
+    return _answer(sent, await _ended(parts, sent.job))
 
 
 @routes.get("/api/media/{name}/{message}")
@@ -75,23 +81,37 @@ async def media(request: Request, _: Caller, name: Name, message: MessageId) -> 
     return JSONResponse({"success": True, "media_base64": content, "mime_type": file.mimetype})
 
 
-async def _params(parts: Parts, body: Mapping[str, Any]) -> Body:
+async def _asked(parts: Parts, body: Mapping[str, Any]) -> tuple[str, Body]:
     """Read what the old callers send. Errors: `GatewayRefusal` 400."""
     kind = KINDS.get(word(body, "type"))
     if kind is None:
         raise GatewayRefusal(400, "type is not one of audio, image, document, video.", "MISSING_MEDIA")
-    params: Body = {"to": word(body, "to"), "kind": kind, "text": word(body, "caption", "text")}
+    asked: Body = {"text": word(body, "caption", "text")}
     if kind == "text":
-        return params
+        return kind, asked
     content = _decode(word(body, "base64Ptt", "base64"))
     if content is None:
         said = "base64 is missing or no base64. The hub fetches no addresses: send the file itself."
         raise GatewayRefusal(400, said, "MISSING_MEDIA")
-    files = FileStore(parts.settings.data_dir / FOLDER, parts.ambient.ids)
-    params["file"] = await asyncio.to_thread(files.keep, content)
-    params["filename"] = word(body, "fileName", "filename")
-    params["mimetype"] = word(body, "audio_mime", "mimetype", "mime_type")
-    return params
+    asked["file"] = await asyncio.to_thread(parts.files.keep, content)
+    asked["filename"] = word(body, "fileName", "filename")
+    asked["mimetype"] = media_type(content, word(body, "audio_mime", "mimetype", "mime_type"))
+    asked["size_bytes"] = len(content)
+    return kind, asked
+
+
+def _chat(to: str) -> str:
+    """Answer the chat behind a number, or an identity as it is. Errors: `GatewayRefusal` 400."""
+    wid = read_wid(to if "@" in to else f"{to.lstrip('+')}@{PHONE}")
+    if not to or wid is None:
+        raise GatewayRefusal(400, "to is no number: digits with the country's code.", "INVALID_NUMBER")
+    return str(wid)
+
+
+def _identity(channel: str, key: str) -> str:
+    """Answer our own id of what a caller calls by a key: the same key again is the same message."""
+    digest = hashlib.sha256(f"{channel} {key}".encode(errors="surrogatepass")).hexdigest()
+    return f"old-{digest[:32]}"
 
 
 def _decode(text: str) -> bytes | None:
@@ -101,17 +121,23 @@ def _decode(text: str) -> bytes | None:
         return None
 
 
-async def _place(parts: Parts, found: Channel, params: Body, caller: str, key: str | None) -> Job:
-    order = Order(
-        kind="wppconnect.send", connection=found.configured.id, params=params, by=caller[:120], key=key or ""
-    )
+async def _place(
+    parts: Parts, found: Channel, chat: str, kind: str, asked: Body, caller: str, identity: str
+) -> Sending:
+    channel = found.configured.id
+
+    def work(tx: Connection) -> tuple[Sending, bool]:
+        known = get_request(tx, identity) if identity else None
+        new = known or parts.outbox.put(tx, channel, chat, kind, asked, by=caller, identity=identity)
+        return new, known is None or (known.chat, known.kind, dict(known.body)) == (chat, kind, asked)
+
     try:
-        job = await parts.store.write(lambda tx: orders_of(parts).submit(tx, order))
-    except WrongParams as error:
-        raise GatewayRefusal(400, str(error), fields=error.fields) from None
-    except KeyReused as error:
-        raise GatewayRefusal(409, str(error)) from None
-    return await _job(parts, job.id)
+        sent, same = await parts.store.write(work)
+    except NotFitting as error:
+        raise GatewayRefusal(400, str(error), fields=[{"field": error.field, "said": str(error)}]) from None
+    if not same:
+        raise GatewayRefusal(409, "Another message was sent under this Idempotency-Key.")
+    return sent
 
 
 async def _ended(parts: Parts, identity: str) -> Job:
@@ -138,13 +164,13 @@ async def _job(parts: Parts, identity: str) -> Job:
     return found
 
 
-def _answer(job: Job) -> JSONResponse:
-    common: Body = {"correlationId": job.id}
+def _answer(sent: Sending, job: Job) -> JSONResponse:
+    common: Body = {"correlationId": job.id, "requestId": sent.id}
     match job.state:
         case "done":
             result: Mapping[str, Any] = job.result or {}
-            sent = result.get("serialized")
-            known: Body = {"messageId": sent} if sent else {}
+            key = result.get("serialized")
+            known: Body = {"messageId": key} if key else {}
             return JSONResponse({"success": True, **known, **common, "raw": result})
         case "in_doubt" | "queued" | "running" | "waiting":
             said = "It is not known whether the message was sent. The hub looks; do not send it again."

@@ -41,7 +41,8 @@ function keepDrafts(box) {
     send(box.dataset.draft, { text: kept }).catch(() => { kept = null; });
   };
   box.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(keep, DRAFT_MS); });
-  box.form?.addEventListener("submit", () => { clearTimeout(timer); kept = box.value; });
+  // The composer stays on the page, and may be told that nothing was taken.
+  if (!box.form?.matches("[data-composer]")) box.form?.addEventListener("submit", () => { clearTimeout(timer); kept = box.value; });
   addEventListener("pagehide", keep);
 }
 
