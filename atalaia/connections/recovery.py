@@ -96,9 +96,12 @@ class Recovery:
         """Take the session's own proof that hearing and speaking work."""
         self._put(Healthy())
 
-    def needs_person(self, kind: Truth, ask: str) -> None:
-        """Take the upstream's word that only a person can go on, e.g. that the phone was unpaired."""
-        self._put(rungs.Needed(kind, ask))
+    def needs_person(self, kind: Truth, ask: str, said: str = "") -> None:
+        """Take the upstream's word that only a person can go on, e.g. that the phone was unpaired.
+
+        said: why, as the reason people read; without it they read what to do.
+        """
+        self._put(rungs.Needed(kind, ask), Found("person", kind, said, ask))
 
     def helped(self) -> None:
         """Take it that a person did what was asked, or wants everything to be tried again."""
@@ -226,7 +229,7 @@ class Recovery:
         except TimeoutError:
             self._put(rungs.Failed("It took too long."))
         except Refused as no:
-            self._put(rungs.Needed(cause, no.ask))
+            self._put(rungs.Needed(cause, no.ask), Found("person", cause, str(no), no.ask))
         except UpstreamError as error:
             self._put(rungs.Failed(str(error)))
         else:

@@ -211,6 +211,16 @@ async def test_a_person_who_helped_starts_at_the_first_rung(cared: Cared):
     await cared.until(lambda: hands.did == ["touch"])
 
 
+async def test_what_the_session_noticed_is_the_reason_and_not_what_the_look_before_found(cared: Cared):
+    recovery = await cared.start(Hands(Found("not_known", Truth.STARTING, "It is starting.")))
+    recovery.suspected(Truth.CLOSED)
+    await cared.shows("suspect", "starting")
+    recovery.needs_person(Truth.PAIRING, "Scan the code.", "It waits to be paired.")
+    await cared.shows("needs_person", "pairing")
+    [asked] = await cared.told("connection.needs_person")
+    assert (asked["reason"], asked["ask"]) == ("It waits to be paired.", "Scan the code.")
+
+
 async def test_a_refusal_on_a_rung_asks_a_person(cared: Cared):
     hands = Hands(SICK)
     hands.fails = [Refused("The token is no longer good.", ask="Enter the token.")]
@@ -219,6 +229,8 @@ async def test_a_refusal_on_a_rung_asks_a_person(cared: Cared):
     await cared.shows("needs_person", "deaf")
     assert isinstance(recovery.state, Person)
     assert recovery.state.ask == "Enter the token."
+    [asked] = await cared.told("connection.needs_person")
+    assert asked["reason"] == "The token is no longer good."
 
 
 async def test_a_rung_that_fails_waits_before_the_next(cared: Cared):

@@ -143,7 +143,7 @@ class Session:
             await self._port.live(**found.evidence)
             return
         if found.health == "person":
-            self._recovery.needs_person(found.kind, found.ask)
+            self._recovery.needs_person(found.kind, found.ask, found.said)
             return
         kind = found.kind if found.kind is not Truth.NONE else Truth.UNPROVEN
         await self._port.suspect(found.said, kind=kind, **found.evidence)
@@ -254,7 +254,7 @@ class Session:
                 self._recovery.suspected(found.kind)
             return
         if found.health == "person":
-            self._recovery.needs_person(found.kind, found.ask)
+            self._recovery.needs_person(found.kind, found.ask, found.said)
         else:
             self._recovery.suspected(found.kind)
 
