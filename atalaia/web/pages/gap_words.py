@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from atalaia.events.gaps import Gap
-from atalaia.web.i18n import N_, gettext
+from atalaia.web.i18n import N_, gettext, ngettext
 from atalaia.web.said import said
 
 ORIGINS = {
@@ -29,9 +30,15 @@ def gap_rest(gap: Gap) -> str:
     return " · ".join(one for one in (left, unknown) if one)
 
 
+_COUNTED: dict[str, Callable[[int], str]] = {
+    "messages": lambda n: ngettext("%(n)s message", "%(n)s messages", n),
+    "upgraded": lambda n: ngettext("%(n)s text that was unreadable", "%(n)s texts that were unreadable", n),
+    "undecrypted": lambda n: ngettext("%(n)s stays unreadable", "%(n)s stay unreadable", n),
+    "chats_not_read": lambda n: ngettext("%(n)s chat not read", "%(n)s chats not read", n),
+    "chats_cut": lambda n: ngettext("%(n)s chat not read to its end", "%(n)s chats not read to their end", n),
+}
 _GAP_WORDS = {
     "chats": N_("%(n)s chats"),
-    "messages": N_("%(n)s messages"),
     "ciphertexts": N_("%(n)s messages without text"),
     "vehicles": N_("%(n)s vehicles"),
     "vehicles_read": N_("%(n)s vehicles read anew"),
@@ -45,6 +52,7 @@ _GAP_WORDS = {
     "endpoints": N_("%(n)s phones"),
     "recordings": N_("%(n)s recordings"),
 }
+CHATS_OF = N_("%(n)s of %(of)s chats")
 
 
 def gap_words(values: object) -> str:
@@ -52,9 +60,18 @@ def gap_words(values: object) -> str:
     if not isinstance(values, dict):
         return said(str(values or ""))
     told: list[str] = []
-    for name, value in cast("dict[str, Any]", values).items():
+    given = dict(cast("dict[str, Any]", values))
+    if (of := given.pop("of", None)) and "chats" in given:
+        told.append(gettext(CHATS_OF) % {"n": given.pop("chats"), "of": of})
+    for name, value in given.items():
         if value in (None, 0, "", False):
             continue
-        form = _GAP_WORDS.get(name)
-        told.append(gettext(form) % {"n": value} if form else f"{name}: {value}")
+        told.append(_counted(name, value))
     return ", ".join(told)
+
+
+def _counted(name: str, value: Any) -> str:
+    if name in _COUNTED and isinstance(value, int):
+        return _COUNTED[name](value) % {"n": value}
+    form = _GAP_WORDS.get(name)
+    return gettext(form) % {"n": value} if form else f"{name}: {value}"

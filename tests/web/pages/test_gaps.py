@@ -19,6 +19,7 @@ from atalaia.events.log import read_after
 from atalaia.events.model import Fact
 from atalaia.store.tables import connection_states, event_counts
 from atalaia.store.truth_tables import recoveries
+from atalaia.web.pages.gap_words import gap_words
 from atalaia.web.pages.gaps import lanes_of
 from tests.web.pages.test_screens import text
 from tests.web.site import Site, ToySettings, running
@@ -203,3 +204,11 @@ async def test_a_session_that_waits_for_pairing_needs_a_person(live_site: Site):
     page = await text(await site.browser(), f"/connections/{connection}")
     assert "Precisa de alguém" in page
     assert "Aguarda pareamento" in page
+
+
+def test_chats_read_are_told_with_how_many_there_were_and_what_stays_unreadable_is_named():
+    assert gap_words({"chats": 17, "of": 18, "messages": 72}) == "17 de 18 conversas, 72 mensagens"
+    assert (
+        gap_words({"undecrypted": 2, "chats_not_read": 1})
+        == "2 seguem ilegíveis, 1 conversa não lida na página"
+    )
