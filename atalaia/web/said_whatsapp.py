@@ -31,6 +31,8 @@ FORMS: tuple[str, ...] = (
     N_("a webhook"),
     N_("The page hears, and WhatsApp answers it."),
     N_("The page has messages that no webhook brought."),
+    N_("The page has a message that no webhook has brought yet."),
+    N_("The phone removed this session from its linked devices."),
     N_("Ask for the code"),
     N_("Asking the gateway for the code, which reconnects a session whose pairing is still valid."),
     N_("The session is connected, and messages come."),

@@ -154,6 +154,7 @@ class Api:
     async def clear_session_data(self, request: web.Request) -> web.Response:
         """Delete profile and token. A wrong key is answered with 400 and the deed is done all the same."""
         name = request.match_info["session"]
+        self.calls.setdefault(name, Counter())["clear-session-data"] += 1
         self.host.delete_profile(name)
         self.host.tokens.pop(name, None)
         self.host.save()

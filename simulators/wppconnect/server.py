@@ -190,6 +190,15 @@ class WppSimulator:
         calls = self.api.calls.get(session, Counter[str]())
         return sum(calls[route] for route in ("start-session", "close-session", "logout-session"))
 
+    def destroyed(self) -> list[str]:
+        """Answer what somebody called by HTTP that takes a pairing away, also through the gateway."""
+        return [
+            f"{route} {name}"
+            for name, calls in self.api.calls.items()
+            for route in ("logout-session", "clear-session-data")
+            if calls[route]
+        ]
+
     def state(self) -> Json:
         """Answer what goes on inside, for the fault panel and for tests."""
         return {

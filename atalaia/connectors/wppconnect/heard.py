@@ -26,6 +26,7 @@ REACTION = f"{PREFIX}onreactionmessage"
 REVOKE = f"{PREFIX}onrevokedmessage"
 POLL = f"{PREFIX}onpollresponse"
 CALL = f"{PREFIX}incomingcall"
+STATUS = f"{PREFIX}status-find"
 ALIAS = f"{PREFIX}pn-lid"  # our own question about a contact, and its answer
 CANARY = f"{PREFIX}canary"  # our own message that proves a way, see canary.py
 UNREADABLE = f"{PREFIX}unreadable"
@@ -90,7 +91,13 @@ def _time_ms(kind: str, payload: Mapping[str, Any]) -> int | None:
 
 
 def _key(kind: str, payload: Mapping[str, Any]) -> str:
-    """Answer what must stay in order: the chat, as this event names it; `""` is the session itself."""
+    """Answer what must stay in order: the chat, as this event names it; `""` is the session itself.
+
+    What the server says of a session stands under its own word, so that the latest of each is found at once.
+    """
+    if kind == STATUS:
+        word = payload.get("status")
+        return word if isinstance(word, str) else ""
     if kind in SESSION:
         return ""
     for place in ("msgId", "refId", "id"):

@@ -7,7 +7,7 @@ Source: contract WhatsApp, sections 2.3, 5.1 and 5.2.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from atalaia.ambient import Ambient
@@ -20,12 +20,20 @@ from atalaia.connectors.wppconnect import heard
 from atalaia.connectors.wppconnect.backfill import is_wanted
 from atalaia.connectors.wppconnect.calls import NoAnswer
 from atalaia.connectors.wppconnect.door import ChatHead, Claim, Word
+from atalaia.connectors.wppconnect.envelope import Json, read_time_ms
+from atalaia.connectors.wppconnect.message import NOTICE, REVOKED, read_message
 from atalaia.connectors.wppconnect.server import NoSession, ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.connectors.wppconnect.wids import Wid, comparable, read_message_id
-from atalaia.errors import Unavailable
+from atalaia.errors import Unavailable, Unreadable, UpstreamError
 
 COMPARED = 20
+LAST = 5  # so many messages of a chat that seems behind
+# A message that the page has and no webhook brought is looked for again after this part of a probe's
+# interval, and named when it is still missing: within two intervals in all.
+AGAIN, LATE = 2 / 3, 1 / 2
+LEFT = ("disconnectedMobile", "desconnectedMobile")  # the latter is how libraries before 1.37.7 spell it
+CAME = ("isLogged", "inChat", "qrReadSuccess")
 SCAN = "Scan the code on the session's page with the phone: WhatsApp, linked devices."
 COMPARED_WELL = "Compared: the page has nothing that was not heard."
 NO_ANSWER = "The page gets no answer from WhatsApp."
@@ -46,6 +54,18 @@ class Notes(Protocol):
     async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Mapping[str, int]: ...
 
     async def rhythm(self) -> Rhythm: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """A chat whose newest message, of `at_ms`, never reached us.
+
+    owed: what a webhook should have brought, and when it was sent.
+    """
+
+    chat: str
+    at_ms: int
+    owed: Mapping[str, int]
 
 
 @dataclass
@@ -69,11 +89,15 @@ class Looker:
     _starting_since: float | None = None
     _deaf: Found | None = None
     _deaf_ms: int = 0
+    _heads: dict[str, int] = field(default_factory=dict[str, int])  # chats whose newest message is known here
+    _late: dict[str, float] = field(default_factory=dict[str, float])  # message -> when it was first not here
+    _told_ms: int = 0  # the last word on the session that was thought about
 
     def begin_anew(self) -> None:
         """Take it that the session was started anew: what it hears from now on counts."""
         self.since_ms = to_ms(self.notes.ambient.clock.now())
         self._deaf = None
+        self._late.clear()
 
     async def look(self) -> Found:
         """Answer how the session is, proven from the claim down to WhatsApp itself.
@@ -83,7 +107,7 @@ class Looker:
         claim = await self.claim()
         found = self._of_claim(claim)
         if found is not None:
-            return found
+            return (await self._unpaired() if found.kind is Truth.CLOSED else None) or found
         return await self._of_page() or await self._of_store()
 
     async def claim(self) -> Claim:
@@ -105,10 +129,25 @@ class Looker:
         self.begin_anew()
         await self.opened()
 
-    async def glance(self) -> Found | None:
-        """Answer the trouble that shows at first sight, None when there is none: status and check alone."""
+    async def glance(self, told_ms: int = 0) -> Found | None:
+        """Answer the trouble that shows at first sight, None when there is none.
+
+        Status, check, what was told of the session (last at `told_ms`), and whether the page has a message
+        that should have come by now.
+        """
         claim = await self.claim()
-        return self._of_claim(claim) or await self._checked()
+        return (
+            self._of_claim(claim)
+            or await self._left(told_ms)
+            or await self._checked()
+            or await self._behind()
+        )
+
+    @property
+    def again_s(self) -> float:
+        """Answer after how long to glance again: sooner when something may be missing."""
+        every_s = self.settings.probe_every_s
+        return every_s * AGAIN if self._late else every_s
 
     def _of_claim(self, claim: Claim) -> Found | None:
         """Judge the word: everything but `connected` is trusted, because nothing gains by it being a lie."""
@@ -125,6 +164,27 @@ class Looker:
                 self.notes.prove("browser", "failing", claim=claim.said)
                 said = "The server has no open session."
                 return Found("sick", Truth.CLOSED, said, evidence=evidence)
+
+    async def _unpaired(self) -> Found | None:
+        """Answer that the phone took the pairing back, when that is the last that was told of it."""
+        told = await self.notes.newest([*LEFT, *CAME], [heard.STATUS])
+        left = max(told.get(word, 0) for word in LEFT)
+        if left <= max(told.get(word, 0) for word in CAME):
+            return None
+        said = "The phone removed this session from its linked devices."
+        return Found("person", Truth.LOGGED_OUT, said, SCAN, evidence={"left_ms": left})
+
+    async def _left(self, told_ms: int) -> Found | None:
+        """Answer that the pairing is said to be gone, though the server says that all is well.
+
+        Servers up to 2.8.6 say so for ever after; a look has to prove it, because the word of a later login
+        may have been lost. Each word is thought about once.
+        """
+        if told_ms <= self._told_ms:
+            return None
+        self._told_ms = told_ms
+        found = await self._unpaired()
+        return replace(found, health="sick") if found is not None else None
 
     def _of_starting(self, evidence: dict[str, Any]) -> Found:
         now = self.notes.ambient.clock.monotonic()
@@ -169,12 +229,13 @@ class Looker:
     async def _of_store(self) -> Found:
         """Compare the page's chats with our log, then have the page ask WhatsApp itself."""
         try:
-            missed = await self.missed()
+            unheard = await self._unheard_chats()
         except NoAnswer:
             return Found("sick", Truth.HUNG, "The page does not show its chats: it hangs.")
-        if missed:
+        behind_ms = to_ms(self.notes.ambient.clock.now()) - int(self.settings.behind_s * 1000)
+        if missed := [one for one in unheard if one.at_ms < behind_ms]:
             await self._bring_in(missed)
-        deaf = await self._still_deaf()
+        deaf = await self._still_deaf() or self._of_late()
         if deaf is not None:
             self.notes.prove("message_in", "failing", **deaf.evidence)
             return deaf
@@ -185,22 +246,21 @@ class Looker:
             await self.server.round_trip(self.own)
         except NoAnswer:
             self.notes.prove("message_out", "failing", said=NO_ANSWER)
-            return Found("sick", Truth.DEAF, NO_ANSWER)
+            return await self._unpaired() or Found("sick", Truth.DEAF, NO_ANSWER)
         except Unavailable as error:
             return Found("not_known", said=str(error))
         self.notes.prove("message_out", "proven", said=ANSWERED)
         return Found("healthy", said="The page hears, and WhatsApp answers it.")
 
-    async def _bring_in(self, missed: dict[str, int]) -> None:
+    async def _bring_in(self, missed: Sequence[Unheard]) -> None:
         """Catch up at once, a customer waits; and remember what should have come by itself."""
-        since = min(missed.values())
-        late = [at for at in missed.values() if at > self.since_ms]
-        if late and self._deaf is None:
+        owed = [at for one in missed for at in one.owed.values()]
+        if owed and self._deaf is None:
             said = "The page has messages that no webhook brought."
-            evidence = {"chats": len(late), "oldest_ms": min(late)}
-            self._deaf = Found("sick", Truth.DEAF, said, missed_ms=min(late), evidence=evidence)
+            evidence = {"chats": sum(bool(one.owed) for one in missed), "oldest_ms": min(owed)}
+            self._deaf = Found("sick", Truth.DEAF, said, missed_ms=min(owed), evidence=evidence)
             self._deaf_ms = to_ms(self.notes.ambient.clock.now())
-        await self.catch_up(since)
+        await self.catch_up(min([one.at_ms for one in missed] + owed))
 
     async def _still_deaf(self) -> Found | None:
         """A session that was found deaf stays so until it is started anew, or a message comes by itself."""
@@ -211,28 +271,73 @@ class Looker:
             self._deaf = None
         return self._deaf
 
-    async def missed(self) -> dict[str, int]:
-        """Answer the chats whose newest message never reached us, and when each was sent.
+    async def _behind(self) -> Found | None:
+        """Compare the page's chats with our log at first sight; a slow or failing list proves nothing."""
+        try:
+            await self._unheard_chats(within_s=self.settings.probe_every_s / 3)
+        except UpstreamError:
+            return None
+        return self._of_late()
 
-        A chat that is behind by its time alone is looked into: it may be known under another name.
+    def _of_late(self) -> Found | None:
+        """Answer that something should have come by now, which may still come: named, and not acted upon."""
+        now, enough_s = self.notes.ambient.clock.monotonic(), self.settings.probe_every_s * LATE
+        late = [since for since in self._late.values() if now - since >= enough_s]
+        if not late:
+            return None
+        said = "The page has a message that no webhook has brought yet."
+        return Found("not_known", Truth.DEAF, said, evidence={"late_s": round(now - min(late), 1)})
+
+    async def _unheard_chats(self, *, within_s: float | None = None) -> list[Unheard]:
+        """Answer the chats whose newest messages never reached us.
+
+        A chat that is behind by its time alone is looked into: it may be known under another name. What a
+        webhook should have brought is remembered, from when it was first found missing.
         """
-        now_ms = to_ms(self.notes.ambient.clock.now())
-        chats = [one for one in await self.server.chats(COMPARED) if is_wanted(one, 0) and one.newest_ms]
-        newest = await self.notes.newest([str(one.wid) for one in chats], heard.MESSAGES)
-        behind_ms = int(self.settings.behind_s * 1000)
-        late = [
-            one
-            for one in chats
-            if (one.newest_ms or 0) > newest.get(str(one.wid), 0)
-            and now_ms - (one.newest_ms or 0) > behind_ms
-        ]
-        return {str(one.wid): at for one in late if (at := await self._unheard(one)) is not None}
+        listed = await self.server.chats(COMPARED, within_s=within_s)
+        chats = [one for one in listed if is_wanted(one, 0) and one.newest_ms]
+        fresh = [one for one in chats if self._heads.get(str(one.wid)) != one.newest_ms]
+        newest = await self.notes.newest([str(one.wid) for one in fresh], heard.MESSAGES)
+        found: list[Unheard] = []
+        for one in fresh:
+            at = one.newest_ms or 0
+            behind = await self._unheard(one, at) if at > newest.get(str(one.wid), 0) else None
+            if behind is None:
+                self._heads[str(one.wid)] = at
+            else:
+                found.append(behind)
+        now = self.notes.ambient.clock.monotonic()
+        self._late = {key: self._late.get(key, now) for one in found for key in one.owed}
+        return found
 
-    async def _unheard(self, chat: ChatHead) -> int | None:
-        """Answer when the newest message of a chat was sent, if nothing ever told us of it."""
-        for row in await self.server.messages(chat.wid, count=1):
-            found = read_message_id(row.get("id"))
-            start = f"message:{found.identity}:" if found else ""
-            if start and start not in await self.notes.known([start]):
-                return chat.newest_ms
+    async def _unheard(self, chat: ChatHead, at_ms: int) -> Unheard | None:
+        """Answer what of a chat's last messages nothing ever told us; None when there is nothing."""
+        last = sorted(await self.server.messages(chat.wid, count=LAST), key=_sent_ms)
+        rows = {start: row for row in last if (start := _start(row))}
+        new = rows.keys() - await self.notes.known(list(rows))
+        owed = {start: at for start in new if (at := _owed_ms(rows[start])) > self.since_ms}
+        # What is older than our log is unknown, too, and nobody misses it.
+        if owed or (rows and list(rows)[-1] in new):
+            return Unheard(str(chat.wid), at_ms, owed)
         return None
+
+
+def _start(row: Json) -> str:
+    found = read_message_id(row.get("id"))
+    return f"message:{found.identity}:" if found else ""
+
+
+def _sent_ms(row: Json) -> int:
+    return read_time_ms(row.get("t")) or 0
+
+
+def _owed_ms(row: Json) -> int:
+    """Answer when a message was sent that a webhook should have brought; 0 for what none brings by nature.
+
+    Our own messages come only where the server was told to send them, and a chat's own notices never.
+    """
+    try:
+        message = read_message(row)
+    except Unreadable:
+        return 0
+    return 0 if message.from_me or message.kind in (NOTICE, REVOKED) else message.sent_ms or 0

@@ -97,7 +97,8 @@ class ServerDoor:
 
         Errors: `NoAnswer` while the page is hung or crashed.
         """
-        within_s = self._settings.check_within_s
+        # Two checks in a row must fit into two probes, or a crashed page would be named too late.
+        within_s = min(self._settings.check_within_s, self._settings.probe_every_s / 3)
         return (await self._get("check-connection-session", within_s=within_s)).object().get("status") is True
 
     async def own_number(self) -> Wid | None:
@@ -132,9 +133,10 @@ class ServerDoor:
 
     # The page's store.
 
-    async def chats(self, count: int | None = None) -> list[ChatHead]:
+    async def chats(self, count: int | None = None, *, within_s: float | None = None) -> list[ChatHead]:
         body: Json = {} if count is None else {"count": count}
-        reply = await self._page("POST", "list-chats", body=body, within_s=self._settings.list_within_s)
+        within_s = within_s or self._settings.list_within_s
+        reply = await self._page("POST", "list-chats", body=body, within_s=within_s)
         return read_chats(reply.json())
 
     async def messages(self, chat: Wid, *, count: int, before: str = "") -> list[Json]:

@@ -6,7 +6,7 @@ Its events come by webhooks (`hook.py`); this asks, compares and mends. Nothing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import cast
@@ -19,7 +19,7 @@ from atalaia.connections.ladder import Calm, Ladder, Rung
 from atalaia.connections.recovery import Found, Recovery
 from atalaia.connections.session import Reconciled, SessionPort
 from atalaia.connections.silence import Suspicion
-from atalaia.connections.truth import Truth
+from atalaia.connections.truth import NOT_HEARING, Truth
 from atalaia.connectors.wppconnect import versions
 from atalaia.connectors.wppconnect.agent import BrowserAgent
 from atalaia.connectors.wppconnect.backfill import Report, reconcile
@@ -214,13 +214,14 @@ class Session:
     # What it does by itself.
 
     async def _probe(self) -> None:
-        """Look at first sight every half minute: the claim, and whether the page runs at all."""
+        """Look at first sight every half minute: the claim, whether the page runs, what it has for us."""
         while True:
-            await self._clock.sleep(self._settings.probe_every_s)
-            await self._show_events()
+            server = self._server is not None
+            await self._clock.sleep(self._looker.again_s if server else self._settings.probe_every_s)
+            told_ms = (await self._show_events()).get("pages", 0)
             try:
-                await self._notice_pages()
-                found = await (self._looker.glance() if self._server is not None else self.look(None))
+                await self._notice_pages(told_ms)
+                found = await (self._looker.glance(told_ms) if server else self.look(None))
             except Unavailable as error:
                 self._gone(error)
                 continue
@@ -249,17 +250,15 @@ class Session:
     def _take(self, found: Found | None) -> None:
         if found is None or found.health == "healthy":
             return
-        if found.health == "not_known":
-            if found.kind is Truth.STARTING:  # somebody opens it anew: it hears nothing meanwhile
-                self._recovery.suspected(found.kind)
+        if found.health == "not_known" and found.kind not in NOT_HEARING:
             return
         if found.health == "person":
             self._recovery.needs_person(found.kind, found.ask, found.said)
         else:
             self._recovery.suspected(found.kind)
 
-    async def _show_events(self) -> None:
-        """Show what came by itself as proof of its planes."""
+    async def _show_events(self) -> Mapping[str, int]:
+        """Show what came by itself as proof of its planes; answer when each kind came last."""
         last = (await self._port.rhythm()).last_ms
         newest = max(last.values(), default=0)
         fresh_ms = int(self._settings.probe_every_s * 1000)
@@ -270,13 +269,13 @@ class Session:
                 self._port.prove(plane, "proven", heard=kind)
         if now_ms - newest <= fresh_ms:
             self._port.prove("intake", "proven", heard="a webhook")
+        return last
 
-    async def _notice_pages(self) -> None:
+    async def _notice_pages(self, told_ms: int) -> None:
         """Notice a page that was loaded anew between two looks: it missed what came meanwhile."""
         if self._server is None:
             return
-        told = (await self._port.rhythm()).last_ms.get("pages", 0)
-        if told > self._looker.since_ms + OPENING_MS:
+        if told_ms > self._looker.since_ms + OPENING_MS:
             await self._looker.is_another()
             self._recovery.suspected(Truth.UNPROVEN)
 

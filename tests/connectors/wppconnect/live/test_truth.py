@@ -2,93 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from atalaia.ambient import Ambient
-from atalaia.clock import HeldClock
-from tests.connectors.wppconnect.live.yard import PROBE_S, SESSION, Yard
-from tests.store.bases import Base, sqlite
+from tests.connectors.wppconnect.live.cases import (
+    BY_GATEWAY,
+    LASTS_S,
+    LOSSES,
+    NO_LOSSES,
+    OF_THE_GATEWAY,
+    Case,
+    Played,
+)
+from tests.connectors.wppconnect.live.yard import Kept, Yard
 
-__all__ = ["sqlite"]
-FAULTS = [
-    ("page_crash", "hung"),
-    ("browser_killed", "browser_lost"),
-    ("deaf", "deaf"),
-    ("device_removed", "closed"),
-]
-
-
-@pytest_asyncio.fixture
-async def yard(sqlite: Base, clock: HeldClock, ambient: Ambient) -> AsyncIterator[Yard]:
-    """A session that was closed, found so, started and proven."""
-    made = Yard(await sqlite.open(), clock, ambient)
-    try:
-        await made.open()
-        await made.comes_to("live", at_most_s=300)
-        yield made
-    finally:
-        await made.close()
+# Seconds between two probes, and so many intervals until a fault must be known by its name.
+PROFILES = (30.0, 5.0)
+INTERVALS = 2
+# A session that starts is called stuck after 90 s; the ladder may have waited a minute before it was started.
+STUCK_S = 90.0 + 60.0
+HEALTHY = 3
 
 
-async def test_a_closed_session_is_started_and_live_once_everything_is_proven(yard: Yard):
-    assert await yard.looked() == ["closed", ""]
-    assert await yard.tried() == ["start"]
-    yard.write("bom dia")
-    await yard.passing(yard.all_heard)
-    assert yard.sim.disturbed(SESSION) == 1
+async def keep_all(open_yard: Any, cases: Sequence[Case], seed: int, probe_s: float) -> list[Played]:
+    """Open a yard with one session for each case, and healthy ones beside them; all are live."""
+    names = [f"{place:02}-{case.fault}" for place, case in enumerate(cases)]
+    yard: Yard = await open_yard(*names, *[f"well-{place}" for place in range(HEALTHY)], seed=seed)
+    played = [
+        Played(case, await keep_one(yard, name, case, probe_s), Random(f"{seed} {name}"))
+        for name, case in zip(names, cases, strict=True)
+    ]
+    for name in yard.names[len(cases) :]:
+        await yard.keep(name, probe_every_s=probe_s)
+    for kept in yard.kept.values():
+        kept.write("bom dia")  # a gateway proves nothing before something came
+        await yard.passing(kept.is_live, at_most_s=120)
+    await yard.idle(600 if probe_s > 5 else 60)
+    return played
 
 
-@pytest.mark.parametrize(("fault", "kind"), FAULTS)
-async def test_a_fault_is_found_in_time_by_its_name_and_every_message_is_in_the_log_once(
-    yard: Yard, fault: str, kind: str
+async def keep_one(yard: Yard, name: str, case: Case, probe_s: float) -> Kept:
+    if case in BY_GATEWAY or case in OF_THE_GATEWAY:
+        return await yard.keep_by_gateway(name, probe_every_s=probe_s)
+    return await yard.keep(name, probe_every_s=probe_s)
+
+
+async def play_all(yard: Yard, played: Sequence[Played], probe_s: float) -> None:
+    """Let every fault run its course, while the healthy sessions have visitors of their own."""
+
+    async def live(kept: Kept, random: Random) -> None:
+        while True:
+            await yard.clock.sleep(random.uniform(1, 120))
+            kept.write(f"tudo bem {random.random():.6f}")
+
+    well = [kept for name, kept in yard.kept.items() if name.startswith("well")]
+    tasks = [asyncio.create_task(live(kept, Random(kept.name))) for kept in well]
+    tasks += [asyncio.create_task(one.play(probe_s)) for one in played]
+    await yard.idle(LASTS_S + 2 * probe_s + 60)
+    for task in tasks[: len(well)]:
+        task.cancel()
+    for task in tasks[len(well) :]:
+        await task
+
+
+@pytest.mark.parametrize("probe_s", PROFILES)
+@pytest.mark.parametrize("seed", range(2))
+async def test_each_fault_is_known_by_its_name_within_two_probes(
+    open_yard: Any, record: Any, probe_s: float, seed: int
 ):
-    yard.write("antes")
-    await yard.passing(yard.all_heard)
-    await yard.idle(600)  # the start is long ago
-    await yard.sim.faults.start(fault, session=SESSION)
-    yard.write("durante")
+    played = await keep_all(open_yard, LOSSES, seed, probe_s)
+    yard = played[0].kept.yard
+    before = {name: kept.disturbed() for name, kept in yard.kept.items()}
+    await play_all(yard, played, probe_s)
 
-    async def is_named() -> bool:
-        return kind in (await yard.looked())[2:]
+    late: list[str] = []
+    for one in played:
+        within_s = INTERVALS * probe_s + one.case.page_s + one.case.more_s
+        found = [await one.named_s(word, within_s) for word in one.case.named]
+        record(probe_s, seed, one, found, await one.kept.tried())
+        bounds = [within_s, within_s + STUCK_S]
+        for word, after_s, most_s in zip(one.case.named, found, bounds, strict=False):
+            if after_s is None or not 0 <= after_s <= most_s:
+                late.append(f"{one.case.fault}: {word} after {after_s} s, of {most_s}")
+    assert late == []
+    assert yard.sim.destroyed() == []
+    assert all(
+        kept.disturbed() == before[name] for name, kept in yard.kept.items() if name.startswith("well")
+    )
 
-    # Deafness shows at the next comparison, once the message is late; the rest at the next probe.
-    within_s = yard.settings.behind_s + yard.settings.store_every_s if kind == "deaf" else 2 * PROBE_S
-    assert await yard.passing(is_named) <= within_s + PROBE_S
-
-    if fault == "device_removed":
-        await yard.comes_to("needs_person", "pairing")
-        disturbed = yard.sim.disturbed(SESSION)
-        await yard.idle(7200)
-        assert yard.sim.disturbed(SESSION) == disturbed, "while a person is needed nothing is tried"
-        return
-    await yard.comes_to("live")
-    yard.write("depois")
-    await yard.passing(yard.all_heard)
-    assert all(gap.closed_ms is not None for gap in await yard.gaps())
-
-
-async def test_what_was_missed_while_nobody_kept_the_session_is_brought_in_and_accounted_for(yard: Yard):
-    await yard.leave()
-    await yard.sim.faults.start("webhook_lost", 600, session=SESSION)
-    yard.write("ninguém ouviu")
-    await yard.idle(900)
-    await yard.keep()
-
-    await yard.comes_to("live")
-    await yard.passing(yard.all_heard)
-
-    [*_, recovered] = await yard.facts("message.received") or await yard.facts("wppconnect.onmessage")
-    assert recovered.late
-    assert all(gap.closed_ms is not None for gap in await yard.gaps())
+    for kept in yard.kept.values():
+        await yard.passing(kept.is_live, step_s=30, at_most_s=3 * 3600)
+        await yard.passing(kept.has_all, step_s=30, at_most_s=3 * 3600)
+    for kept in yard.kept.values():
+        assert all(gap.closed_ms is not None for gap in await kept.gaps()), kept.name
 
 
-async def test_a_quiet_account_is_never_disturbed(yard: Yard):
+@pytest.mark.parametrize("probe_s", PROFILES)
+async def test_what_is_no_loss_of_truth_disturbs_no_session_and_loses_nothing(open_yard: Any, probe_s: float):
+    played = await keep_all(open_yard, (*NO_LOSSES, *BY_GATEWAY), 1, probe_s)
+    yard = played[0].kept.yard
+    await play_all(yard, played, probe_s)
+
+    for one in played:
+        assert one.kept.disturbed() == 0, one.case.fault
+        assert await one.kept.tried() == [], one.case.fault
+        assert await one.kept.is_live(), one.case.fault
+        assert await one.kept.known_keys() == set(one.kept.placed_keys()), one.case.fault
+
+
+async def test_a_quiet_account_is_never_disturbed(open_yard: Any):
+    yard: Yard = await open_yard("quiet")
+    quiet = await yard.keep("quiet")
     await yard.idle(2 * 3600)
-    await yard.passing(lambda: True)
 
-    assert (await yard.state())[0] == "live"
-    assert yard.sim.disturbed(SESSION) == 1
-    assert await yard.tried() == ["start"]
+    assert await quiet.is_live()
+    assert quiet.disturbed() == 0
+    assert await quiet.tried() == []

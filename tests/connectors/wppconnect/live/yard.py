@@ -1,11 +1,10 @@
-"""One WhatsApp session over a real database and the simulated server, webhooks included, on a held clock."""
+"""WhatsApp sessions over a real database and the simulated server, webhooks included, on a held clock."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -14,7 +13,7 @@ from aiohttp import web
 from sqlalchemy import insert, select
 
 from atalaia.ambient import Ambient
-from atalaia.clock import HeldClock, to_ms
+from atalaia.clock import to_ms
 from atalaia.connections.keeper import Keeper, Kind
 from atalaia.connections.pace import Pace
 from atalaia.connections.registry import Configured
@@ -22,160 +21,251 @@ from atalaia.connectors.wppconnect import CONNECTOR
 from atalaia.connectors.wppconnect.hook import take_hook
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.connectors.wppconnect.wids import read_message_id
-from atalaia.events.log import EventLog, Source, read_after
-from atalaia.events.model import Event
+from atalaia.errors import StoreUnavailable
+from atalaia.events.log import EventLog, Source
 from atalaia.events.policy import Policies
 from atalaia.store.store import Store
-from atalaia.store.tables import connection_states, connections, gaps
+from atalaia.store.tables import FACT, HEARD, connection_states, connections, events, gaps
 from simulators.wppconnect import Pace as SimulatedPace
-from simulators.wppconnect import WppSimulator, demo_world
+from simulators.wppconnect import WppSimulator
+from simulators.wppconnect.world import World, owner
 from tests.connections.rig import take_over
+from tests.stillness import StillClock, StillStore
 
-IDENTITY, SESSION, FRIEND = "c1", "Canal Um", "5511955500107@c.us"
-KEY = "test-only-key"
-TOKEN = "test-only-hook-token"
-# How long a test waits in real time for sockets and threads before it fails.
-PATIENCE_S = 60.0
-PROBE_S = 30.0
+KEY, GATEWAY_SECRET, TOKEN = "test-only-key", "test-only-gateway", "test-only-hook-token"
+FRIEND = "5511955500107@c.us"
 
 
-class Yard:
-    """The simulator, the hub's door for webhooks, and a keeper of one session between them."""
+@dataclass(frozen=True)
+class Told:
+    """One fact of a connection: when it was written, in seconds of the held clock since the beginning."""
 
-    def __init__(self, store: Store, clock: HeldClock, ambient: Ambient) -> None:
-        self.store, self.clock, self.ambient = store, clock, ambient
-        policies = Policies({"wppconnect": CONNECTOR.keep}, {}, {"wppconnect": CONNECTOR.rhythms})
-        self.log = EventLog(store, ambient, policies)
-        self.sim = WppSimulator(
-            clock=clock, random=Random(1), secret_key=KEY, gateway_secret="test-only-gateway",
-            pace=SimulatedPace.at_once(), world=demo_world(),
-            config={"on_self_message": True, "auto_download": False},
-        )  # fmt: skip
-        self.keeping: asyncio.Task[None] | None = None
+    at_s: float
+    type: str
+    data: dict[str, Any]
 
-    async def open(self, **changes: Any) -> None:
-        """Open the upstream and the door, and keep the session."""
-        await self.sim.start()
-        await self._open_door()
-        now = to_ms(self.clock.now())
-        row = {
-            "id": IDENTITY, "connector": "wppconnect", "name": SESSION, "settings": "{}", "secrets": "",
-            "desired": "on", "created_ms": now, "changed_ms": now,
-        }  # fmt: skip
-        await self.store.write(lambda tx: tx.execute(insert(connections).values(row)))
-        given = {
-            "session_name": SESSION, "server_url": self.sim.server_url, "secret_key": KEY,
-            "hub_url": self._url, "hook_token": TOKEN, "browser_url": self.sim.control_url, **changes,
-        }  # fmt: skip
-        self.settings = WppconnectSettings.model_validate(given)
-        await self.keep()
+
+@dataclass(frozen=True)
+class Placed:
+    """A message that was placed on the phone. lost: no webhook brings it."""
+
+    at_s: float
+    chat: str
+    lost: bool
+
+
+@dataclass
+class Kept:
+    """One session, and the keeper that keeps it."""
+
+    yard: Yard
+    name: str
+    settings: WppconnectSettings
+    keeping: asyncio.Task[None] | None = None
+    placed: list[Placed] = field(default_factory=list[Placed])
+
+    # What tests do.
+
+    def write(self, text: str, chat: str = FRIEND) -> None:
+        """Have a friend write to the session's phone."""
+        sim, webhooks = self.yard.sim, self.yard.sim.host.webhooks
+        before = webhooks.counts.get("onmessage", 0)
+        sim.phone(self.name).receive(chat, text)
+        lost = webhooks.counts.get("onmessage", 0) == before or bool(webhooks.sent[-1].lost)
+        self.placed.append(Placed(self.yard.now_s, chat, lost))
+
+    async def starts(self, fault: str, seconds: float | None = None, **options: Any) -> None:
+        """Begin a fault of this session."""
+        await self.yard.sim.faults.start(fault, seconds, session=self.name, **options)
 
     async def keep(self) -> None:
         """Keep the session, as a worker does that has just gained its lease."""
-        lease = await take_over(self.store, identity=IDENTITY)
+        yard = self.yard
+        lease = await take_over(yard.store, identity=self.name)
         assert CONNECTOR.run_session is not None
         kind = Kind(
             CONNECTOR.run_session, CONNECTOR.planes, CONNECTOR.silence, CONNECTOR.routine, CONNECTOR.server
         )
-        configured = Configured(IDENTITY, "wppconnect", SESSION, self.settings, "on", 0, 0)
-        keeper = Keeper(configured, kind, lease, self.log, self.ambient, Pace())
+        configured = Configured(self.name, "wppconnect", self.name, self.settings, "on", 0, 0)
+        keeper = Keeper(configured, kind, lease, yard.log, yard.ambient, Pace())
         self.keeping = asyncio.create_task(keeper.run())
 
-    async def close(self) -> None:
-        await self.leave()
-        await self._runner.cleanup()
-        await self.sim.stop()
-
     async def leave(self) -> None:
-        """Stop keeping the session; its webhooks still find the door."""
+        """Stop keeping it, as a worker that is stopped or killed; its webhooks still find the door."""
         if self.keeping is not None:
             self.keeping.cancel()
             await asyncio.wait({self.keeping})
+            self.keeping = None
 
-    async def _open_door(self) -> None:
-        app = web.Application(client_max_size=2**27)
-        app.router.add_post(f"/hooks/{IDENTITY}/{TOKEN}", self._take)
-        self._runner = web.AppRunner(app)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self._url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def _take(self, request: web.Request) -> web.Response:
-        hooked = take_hook(self.settings, await request.read(), to_ms(self.clock.now()))
-        await self.log.put(Source(IDENTITY), hooked.heard)
-        return web.json_response({"success": True})
-
-    # What tests do and ask.
-
-    def write(self, text: str) -> None:
-        """Have a friend write to the session's phone."""
-        self.sim.phone(SESSION).receive(FRIEND, text)
-
-    async def passing(self, true: Callable[[], Any], step_s: float = 1.0, at_most_s: float = 3600) -> float:
-        """Let held time pass, and sockets and threads work, until `true`; answer how much of it passed."""
-        until, began = time.monotonic() + PATIENCE_S, self.clock.monotonic()
-        while not await _answer(true):
-            assert time.monotonic() < until, "waited in vain"
-            assert self.clock.monotonic() - began < at_most_s, "it took too long by the held clock"
-            await self.clock.run_for(step_s)
-            await self.settle()
-        return self.clock.monotonic() - began
-
-    async def idle(self, seconds: float, step_s: float = 5.0) -> None:
-        """Let so much held time pass in steps that leave sockets the time to answer."""
-        until = self.clock.monotonic() + seconds
-        while self.clock.monotonic() < until:
-            await self.clock.run_for(step_s)
-            await self.settle()
-
-    async def settle(self) -> None:
-        """Let what is due now be done."""
-        for _ in range(4):
-            await asyncio.sleep(0.002)
-
-    async def comes_to(self, state: str, kind: str = "", at_most_s: float = 3600) -> float:
-        """Wait until the session is in a state; answer how long that took by the held clock."""
-
-        async def is_there() -> bool:
-            return await self.state() == (state, kind)
-
-        return await self.passing(is_there, at_most_s=at_most_s)
-
-    async def all_heard(self) -> bool:
-        """Answer whether each message of others on the phone is in our log exactly once."""
-        return sorted(await self.heard_keys()) == sorted(self.placed_keys())
+    # What tests ask.
 
     async def state(self) -> tuple[str, str]:
-        rows = await self.store.read(lambda tx: list(tx.execute(select(connection_states))))
+        query = select(connection_states).where(connection_states.c.connection == self.name)
+        rows = await self.yard.store.read(lambda tx: list(tx.execute(query)))
         return (rows[0].state, rows[0].kind) if rows else ("", "")
 
-    async def facts(self, prefix: str) -> list[Event]:
-        return await self.store.read(lambda tx: read_after(tx, 0, limit=5000, prefix=prefix))
+    async def is_live(self) -> bool:
+        return (await self.state())[0] == "live"
+
+    async def told(self, *prefixes: str, since_s: float = 0.0) -> list[Told]:
+        """Answer the facts of this connection, in order."""
+        e = events.c
+        query = select(e.recorded_ms, e.type, e.body).where(e.connection == self.name, e.family == FACT)
+        rows = await self.yard.store.read(lambda tx: list(tx.execute(query.order_by(e.seq))))
+        found = [
+            Told(self.yard.since_s(row.recorded_ms), row.type, orjson.loads(row.body))
+            for row in rows
+            if row.type.startswith(prefixes or ("",))
+        ]
+        return [one for one in found if one.at_s >= since_s]
 
     async def looked(self) -> list[str]:
         """Answer what looks found, in their order."""
-        found = await self.facts("session.looked")
-        return [str(orjson.loads(one.body)["kind"]) for one in found]
+        return [str(one.data["kind"]) for one in await self.told("session.looked")]
 
     async def tried(self) -> list[str]:
-        return [str(orjson.loads(one.body)["rung"]) for one in await self.facts("recovery.tried")]
+        """Answer the rungs that were tried, in their order."""
+        return [str(one.data["rung"]) for one in await self.told("recovery.tried")]
 
     async def heard_keys(self) -> list[str]:
         """Answer the keys of messages of others in our log, one for each event that has content."""
-        events = [one for one in await self.facts("wppconnect.onmessage") if one.family == "heard"]
-        bodies = [orjson.loads(one.body) for one in events]
+        e = events.c
+        wanted = (e.connection == self.name, e.family == HEARD, e.type == "wppconnect.onmessage")
+        bodies = await self.yard.store.read(
+            lambda tx: [orjson.loads(body) for body in tx.scalars(select(e.body).where(*wanted))]
+        )
         ids = [read_message_id(one["id"]) for one in bodies if one.get("type") != "ciphertext"]
         return [found.key for found in ids if found is not None]
 
     def placed_keys(self) -> list[str]:
         """Answer the keys of messages of others that were placed on the phone."""
-        return [row["key"] for row in self.sim.ledger(SESSION)["messages"] if not row["from_me"]]
+        return [row["key"] for row in self.yard.sim.ledger(self.name)["messages"] if not row["from_me"]]
+
+    async def known_keys(self) -> set[str]:
+        """Answer the keys of messages of others that are in our log in any form, also undecrypted."""
+        e = events.c
+        wanted = (e.connection == self.name, e.family == HEARD, e.type == "wppconnect.onmessage")
+        bodies = await self.yard.store.read(lambda tx: list(tx.scalars(select(e.body).where(*wanted))))
+        return {found.key for one in bodies if (found := read_message_id(orjson.loads(one)["id"]))}
+
+    async def has_all(self) -> bool:
+        """Answer whether each message of others on the phone is in our log."""
+        return set(await self.heard_keys()) == set(self.placed_keys())
 
     async def gaps(self) -> list[Any]:
-        return await self.store.read(lambda tx: list(tx.execute(select(gaps).order_by(gaps.c.from_ms))))
+        query = select(gaps).where(gaps.c.connection == self.name).order_by(gaps.c.from_ms)
+        return await self.yard.store.read(lambda tx: list(tx.execute(query)))
+
+    def disturbed(self) -> int:
+        """Answer how often somebody closed, started or logged out this session at the server."""
+        return self.yard.sim.disturbed(self.name)
 
 
-async def _answer(true: Callable[[], Any]) -> Any:
-    found = true()
-    return await found if inspect.isawaitable(found) else found
+class Yard:
+    """The simulator, the hub's door for webhooks, and keepers of its sessions between them."""
+
+    def __init__(
+        self, store: Store, clock: StillClock, ambient: Ambient, names: Sequence[str], seed: int = 1
+    ) -> None:
+        self.store, self.clock, self.ambient = StillStore(store), clock, ambient
+        self.random = Random(seed)
+        policies = Policies({"wppconnect": CONNECTOR.keep}, {}, {"wppconnect": CONNECTOR.rhythms})
+        self.log = EventLog(self.store, ambient, policies)
+        owners = [owner(name, f"5511955{20_000 + place}", 10 + place) for place, name in enumerate(names)]
+        self.sim = WppSimulator(
+            clock=clock, random=Random(seed), secret_key=KEY, gateway_secret=GATEWAY_SECRET,
+            pace=SimulatedPace.at_once(), world=World(owners, channels=list(names)),
+            config={"on_self_message": True, "auto_download": False},
+        )  # fmt: skip
+        self.names = list(names)
+        self.kept: dict[str, Kept] = {}
+        self.stored = True  # whether our own intake can write
+        self._began_ms = to_ms(clock.now())
+
+    def since_s(self, at_ms: int) -> float:
+        return (at_ms - self._began_ms) / 1000
+
+    @property
+    def now_s(self) -> float:
+        return self.since_s(to_ms(self.clock.now()))
+
+    async def open(self) -> None:
+        """Open the upstream and the door; the sessions are up before anybody keeps them."""
+        app = web.Application(client_max_size=2**27)
+        app.router.add_post("/hooks/{connection}/{token}", self._take)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self._url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await self.sim.start()
+        for name in self.names:
+            self.sim.session(name).start({"webhook": self.hook_url(name)})
+        await self.clock.run_for(1)
+
+    def hook_url(self, name: str) -> str:
+        return f"{self._url}/hooks/{name}/{TOKEN}"
+
+    async def close(self) -> None:
+        for one in self.kept.values():
+            await one.leave()
+        await self.sim.stop()
+        await self._runner.cleanup()
+
+    async def keep(self, name: str, **changes: Any) -> Kept:
+        """Configure one session by the server's door, and keep it."""
+        given = {
+            "session_name": name, "server_url": self.sim.server_url, "secret_key": KEY,
+            "hub_url": self._url, "hook_token": TOKEN, "browser_url": self.sim.control_url, **changes,
+        }  # fmt: skip
+        return await self._configure(name, given)
+
+    async def keep_by_gateway(self, name: str, **changes: Any) -> Kept:
+        """Configure one session by the gateway's door alone, and keep it."""
+        self.sim.gateway.relay.subscribe(self.hook_url(name), channel=name)
+        given = {
+            "session_name": name, "gateway_url": self.sim.gateway_url, "gateway_secret": GATEWAY_SECRET,
+            "hook_token": TOKEN, **changes,
+        }  # fmt: skip
+        return await self._configure(name, given)
+
+    async def keep_by_both(self, name: str, **changes: Any) -> Kept:
+        """Configure one session by both doors: its webhooks come through the gateway."""
+        self.sim.gateway.relay.subscribe(self.hook_url(name), channel=name)
+        session = self.sim.session(name)
+        await session.close()
+        session.start({"deviceName": "gateway"})  # without an address of its own: the gateway's
+        await self.clock.run_for(1)
+        more = {"gateway_url": self.sim.gateway_url, "gateway_secret": GATEWAY_SECRET, "hub_url": ""}
+        return await self.keep(name, **{**more, **changes})
+
+    async def _configure(self, name: str, given: dict[str, Any]) -> Kept:
+        now = to_ms(self.clock.now())
+        row = {
+            "id": name, "connector": "wppconnect", "name": name, "settings": "{}", "secrets": "",
+            "desired": "on", "created_ms": now, "changed_ms": now,
+        }  # fmt: skip
+        await self.store.write(lambda tx: tx.execute(insert(connections).values(row)))
+        kept = self.kept[name] = Kept(self, name, WppconnectSettings.model_validate(given))
+        await kept.keep()
+        return kept
+
+    async def _take(self, request: web.Request) -> web.Response:
+        """Take a webhook as the hub's own door does: stored, then answered; 503 when it could not be."""
+        kept = self.kept.get(request.match_info["connection"])
+        if kept is None or not self.stored:
+            return web.json_response({"success": False}, status=503)
+        hooked = take_hook(kept.settings, await request.read(), to_ms(self.clock.now()))
+        try:
+            await self.log.put(Source(kept.name), hooked.heard)
+        except StoreUnavailable:
+            return web.json_response({"success": False}, status=503)
+        return web.json_response({"success": True})
+
+    async def passing(self, true: Callable[[], Any], step_s: float = 5.0, at_most_s: float = 3600) -> float:
+        """Let held time pass until `true`; answer how much of it passed."""
+        return await self.clock.run_until(true, step_s=step_s, at_most_s=at_most_s)
+
+    async def idle(self, seconds: float) -> None:
+        """Let so much held time pass."""
+        await self.clock.run_for(seconds)
