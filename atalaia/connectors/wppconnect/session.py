@@ -346,7 +346,7 @@ class Session:
     async def _write(self, chat: Wid, text: str) -> Sent:
         if self._server is not None:
             return await self._server.send("send-message", chat, {"message": text})
-        return await cast("GatewayDoor", self._gateway).send(chat, {"text": text})
+        return await cast("GatewayDoor", self._gateway).send(chat.user, {"text": text})
 
     def _own(self) -> Wid | None:
         return self._looker.own if self._server is not None else None

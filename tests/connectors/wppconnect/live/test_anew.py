@@ -2,107 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from typing import Any
 
 import orjson
 import pytest
-import pytest_asyncio
 from sqlalchemy import select
 
-from atalaia.ambient import Ambient
-from atalaia.clock import HeldClock
+from atalaia.connectors.wppconnect import pairing
 from atalaia.connectors.wppconnect.canary import ACKED
 from atalaia.store.tables import planes
-from tests.connectors.wppconnect.live.yard import KEY, SESSION, Yard
-from tests.store.bases import Base, sqlite
+from tests.connectors.wppconnect.live.yard import KEY, Kept, Yard
 
-__all__ = ["sqlite"]
-
-
-@pytest_asyncio.fixture
-async def yard(sqlite: Base, clock: HeldClock, ambient: Ambient) -> AsyncIterator[Yard]:
-    made = Yard(await sqlite.open(), clock, ambient)
-    yield made
-    await made.close()
+NAME, NUMBER, OTHER_NUMBER = "one", "551195520000", "5511999990000"
 
 
-async def live(yard: Yard, **changes: object) -> None:
-    await yard.open(**changes)
-    await yard.comes_to("live", at_most_s=300)
-    await yard.idle(600)  # the start is long ago
+async def live(open_yard: Any, **changes: object) -> Kept:
+    """Open a yard with one session that was started long ago."""
+    yard: Yard = await open_yard(NAME)
+    kept = await yard.keep(NAME, **changes)
+    await yard.passing(kept.is_live, at_most_s=300)
+    await yard.idle(600)
+    return kept
 
 
-async def plane(yard: Yard, name: str) -> tuple[str, str]:
-    rows = await yard.store.read(lambda tx: tx.execute(select(planes).where(planes.c.plane == name)).all())
+async def comes_to(kept: Kept, *wanted: str, at_most_s: float = 3600) -> None:
+    async def is_there() -> bool:
+        return (await kept.state())[: len(wanted)] == wanted
+
+    await kept.yard.passing(is_there, at_most_s=at_most_s)
+
+
+async def plane(kept: Kept, name: str) -> tuple[str, str]:
+    query = select(planes).where(planes.c.plane == name)
+    rows = await kept.yard.store.read(lambda tx: tx.execute(query).all())
     return rows[0].state, str(orjson.loads(rows[0].evidence).get("said"))
 
 
 async def test_a_page_that_was_loaded_anew_between_two_looks_is_unproven_and_its_gap_is_reconciled(
-    yard: Yard,
+    open_yard: Any,
 ):
-    await live(yard)
-    disturbed, tried = yard.sim.disturbed(SESSION), await yard.tried()
-    before = len(await yard.gaps())
+    kept = await live(open_yard)
+    yard, disturbed, tried = kept.yard, kept.disturbed(), await kept.tried()
+    before = len(await kept.gaps())
     await yard.sim.faults.start("server_restart", down_s=2.0)
-    yard.write("durante o reinício")
+    kept.write("durante o reinício")
 
     async def is_accounted_for() -> bool:
-        found = (await yard.gaps())[before:]
+        found = (await kept.gaps())[before:]
         return bool(found) and all(gap.closed_ms is not None for gap in found)
 
     await yard.passing(is_accounted_for, at_most_s=600)
-    await yard.passing(yard.all_heard)
-    await yard.comes_to("live")
-    assert (await yard.facts("connection.suspect"))[-1:] != []
-    assert await yard.tried() == tried, "the server opened it by itself: there was nothing to recover"
-    assert yard.sim.disturbed(SESSION) == disturbed
+    await yard.passing(kept.has_all)
+    await comes_to(kept, "live", "")
+    assert await kept.told("connection.suspect") != []
+    assert await kept.tried() == tried, "the server opened it by itself: there was nothing to recover"
+    assert kept.disturbed() == disturbed
 
 
-async def test_a_session_that_a_person_pairs_again_is_live_without_a_restart(yard: Yard):
-    await live(yard, phone="551155500201")
-    await yard.sim.faults.start("device_removed", session=SESSION)
-    yard.write("enquanto estava sem pareamento")
-    await yard.comes_to("needs_person", "pairing")
+async def test_a_session_that_a_person_pairs_again_is_live_without_a_restart(open_yard: Any):
+    kept = await live(open_yard, phone=NUMBER)
+    yard = kept.yard
+    await kept.starts("device_removed")
+    kept.write("enquanto estava sem pareamento")
+    await comes_to(kept, "needs_person")
     await yard.idle(900)  # the code was given up long ago
-    tried = await yard.tried()
-    asked = yard.sim.one(SESSION)
-    assert asked is not None
+    tried = await kept.tried()
 
-    from atalaia.connectors.wppconnect import pairing
-
-    await pairing.begin(yard.settings, yard.ambient, "c1", "")
-    await yard.passing(lambda: yard.sim.scan(SESSION) == "")
-    await yard.comes_to("live", at_most_s=300)
-    await yard.passing(yard.all_heard, at_most_s=4000)
-    assert await yard.tried() == tried, "what it missed is brought in, and nothing is restarted for it"
-    assert all(gap.closed_ms is not None for gap in await yard.gaps())
+    await pairing.begin(kept.settings, yard.ambient, NAME, "")
+    await yard.passing(lambda: yard.sim.scan(NAME) == "")
+    await comes_to(kept, "live", at_most_s=300)
+    await yard.passing(kept.has_all, at_most_s=4000)
+    assert await kept.tried() == tried, "what it missed is brought in, and nothing is restarted for it"
+    assert all(gap.closed_ms is not None for gap in await kept.gaps())
 
 
-async def test_another_number_than_the_expected_one_needs_a_person(yard: Yard):
-    await yard.open(phone="5511999990000")
-    await yard.comes_to("needs_person", "pairing", at_most_s=600)
-    tried = len(await yard.tried())
+async def test_another_number_than_the_expected_one_needs_a_person(open_yard: Any):
+    yard: Yard = await open_yard(NAME)
+    kept = await yard.keep(NAME, phone=OTHER_NUMBER)
+    await comes_to(kept, "needs_person", "pairing", at_most_s=600)
+    tried = len(await kept.tried())
     await yard.idle(3600)
-    assert len(await yard.tried()) == tried
+    assert len(await kept.tried()) == tried
 
 
-async def test_a_canary_to_itself_proves_speaking_and_makes_no_conversation(yard: Yard):
-    await live(yard, canary_to="own", canary_min=5)
+async def test_a_canary_to_itself_proves_speaking_and_makes_no_conversation(open_yard: Any):
+    kept = await live(open_yard, canary_to="own", canary_min=5)
 
     async def has_sung() -> bool:
-        return await plane(yard, "message_out") == ("proven", ACKED)
+        return await plane(kept, "message_out") == ("proven", ACKED)
 
-    await yard.passing(has_sung, at_most_s=900)
-    assert await yard.facts("wppconnect.canary")
-    assert (await yard.state())[0] == "live"
+    await kept.yard.passing(has_sung, at_most_s=900)
+    assert await kept.told("wppconnect.canary")
+    assert await kept.is_live()
 
 
 @pytest.mark.parametrize(("version", "alerts"), [("version_skew", 1), ("", 0)])
 async def test_a_server_that_does_not_fit_its_library_is_warned_of_at_the_start(
-    yard: Yard, version: str, alerts: int
+    open_yard: Any, version: str, alerts: int
 ):
+    yard: Yard = await open_yard(NAME)
     if version:
         await yard.sim.faults.start(version)
-    await live(yard)
-    assert len(await yard.facts("alert.raised")) == alerts
-    assert KEY not in str(await yard.facts("alert.raised"))
+    kept = await yard.keep(NAME)
+    await yard.passing(kept.is_live, at_most_s=300)
+    await yard.idle(60)
+    raised = await kept.told("alert.raised")
+    assert len(raised) == alerts
+    assert KEY not in str(raised)
