@@ -6,8 +6,8 @@ makes somebody look; only what a look has found is acted upon; while a person is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from atalaia.errors import ConfigError
@@ -51,6 +51,7 @@ class Ladder:
     tries_per_hour: for one session. opened_per_beat: new sessions on one server within a `beat`.
     bad_share: a server's rung needs so large a part of its sessions in trouble.
     look_every: how often to look while it is not clear how things are, or a person is needed.
+    asks: trouble -> what a person must do about it once every rung was tried; else `EXHAUSTED`.
     """
 
     rungs: tuple[Rung, ...]
@@ -61,6 +62,7 @@ class Ladder:
     beat: timedelta = timedelta(seconds=30)
     bad_share: float = 0.5
     look_every: timedelta = timedelta(seconds=30)
+    asks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         names = [rung.name for rung in self.rungs]
@@ -377,7 +379,8 @@ def _climb(
         rung, so_far = ladder.rungs[at], tried if at == place else 0
         if so_far < rung.tries and (not rung.cures or state.cause in rung.cures):
             return Wanting(now, state.cause, at, so_far), [Claim(rung, state.cause)]
-    return Person(now, state.cause, EXHAUSTED), [AskPerson(state.cause, EXHAUSTED), _again(now, ladder)]
+    ask = ladder.asks.get(state.cause, EXHAUSTED)
+    return Person(now, state.cause, ask), [AskPerson(state.cause, ask), _again(now, ladder)]
 
 
 def _again(now: datetime, ladder: Ladder) -> WakeAt:

@@ -75,6 +75,22 @@ class Suspicion:
     others_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """How fresh one kind is, for a person to look at; `judge` draws the same line.
+
+    last_ms: when the last one came by itself, None = none in four weeks. usual: how many this hour of the
+    week brings; expected: how many should have come since the last one; None = nothing to compare with.
+    late: whether hearing none since then is improbable.
+    """
+
+    kind: str
+    last_ms: int | None
+    usual: float | None
+    expected: float | None
+    late: bool
+
+
 def judge(
     rhythm: Rhythm, watched: Iterable[str], now_ms: int, zone: ZoneInfo, rules: SilenceRules | None = None, *,
     proven_ms: Mapping[str, int] | None = None,
@@ -116,6 +132,22 @@ def expected(
             total += part * sum(n if most is None else min(n, most) for n in usual) / len(usual)
         hour += HOUR_MS
     return total if known else None
+
+
+def freshness(
+    rhythm: Rhythm, kinds: Iterable[str], now_ms: int, zone: ZoneInfo, rules: SilenceRules | None = None
+) -> list[Fresh]:
+    """Answer how fresh each of these kinds is, in their order."""
+    rules, hour = rules or SilenceRules(), now_ms - now_ms % HOUR_MS
+    found: list[Fresh] = []
+    for kind in kinds:
+        last = rhythm.last_ms.get(kind)
+        since = rhythm.since_ms if last is None else last
+        number = expected(rhythm, (kind,), since, now_ms, zone)
+        usual = expected(rhythm, (kind,), hour, hour + HOUR_MS, zone)
+        late = number is not None and math.exp(-number) < rules.unlikely
+        found.append(Fresh(kind, last, usual, number, late))
+    return found
 
 
 def _of_one(

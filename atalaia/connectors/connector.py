@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
+from atalaia.ambient import Ambient
 from atalaia.connections.pairing import Pairing
 from atalaia.connections.session import Check, Hook, Plane, RunSession
 from atalaia.deliveries.formats import Format
@@ -48,6 +49,8 @@ class Connector:
     routine: how often a session is asked to reconcile although no gap is known; None = it cannot, or need
     not.
     pairing: how a person pairs a session with a phone; None = nothing is paired.
+    picture: (settings, ambient) -> what the upstream's page shows now, a PNG or JPEG, for a person. Errors:
+    any of the five.
     """
 
     name: str
@@ -73,3 +76,4 @@ class Connector:
     routine: timedelta | None = None
     pairing: Pairing | None = None
     notices: str = ""
+    picture: Callable[[Any, Ambient], Awaitable[bytes]] | None = None

@@ -13,6 +13,7 @@ from typing import Any
 from atalaia.clock import to_ms
 from atalaia.connections import pairing
 from atalaia.connections.pairing import Code, Pairing
+from atalaia.connectors.connector import Connector
 from atalaia.errors import ConfigError, Rejected, UpstreamError
 from atalaia.web.i18n import N_
 from atalaia.web.parts import Parts
@@ -107,7 +108,28 @@ async def begin(parts: Parts, connection: str, phone: str) -> None:
         ) from None
 
 
+async def picture(parts: Parts, connection: str) -> tuple[bytes, str]:
+    """Answer what the upstream's page shows now, and "", or no picture and why there is none.
+
+    Errors: `Problem` 404 when there is no such connection, or its upstream has no page.
+    """
+    connector, settings = await _configured(parts, connection)
+    if connector.picture is None:
+        raise not_found("connection")
+    try:
+        return await connector.picture(settings, parts.ambient), ""
+    except UpstreamError as error:
+        return b"", parts.redactor.text(str(error))
+
+
 async def _declared(parts: Parts, connection: str) -> tuple[Pairing, Any]:
+    connector, settings = await _configured(parts, connection)
+    if connector.pairing is None:
+        raise not_found("connection")
+    return connector.pairing, settings
+
+
+async def _configured(parts: Parts, connection: str) -> tuple[Connector, Any]:
     try:
         found = await parts.store.read(lambda tx: parts.registry.get(tx, connection))
     except ConfigError as error:
@@ -115,6 +137,6 @@ async def _declared(parts: Parts, connection: str) -> tuple[Pairing, Any]:
             409, "wrong-settings", N_("The settings of this connection cannot be read"), str(error)
         ) from None
     connector = parts.connectors.get(found.connector) if found else None
-    if found is None or connector is None or connector.pairing is None:
+    if found is None or connector is None:
         raise not_found("connection")
-    return connector.pairing, found.settings
+    return connector, found.settings

@@ -65,6 +65,8 @@ _OURS: tuple[str, ...] = (
     N_("It took too long."),
     N_("The look took too long."),
     N_("Not proven since the session was opened."),
+    N_("Asterisk has no channel that was not told: nobody calls."),
+    N_("The upstream answers; the units were subscribed to anew."),
     N_("Not proven since it was opened: {}."),
     # planes
     N_("no channels"),

@@ -123,7 +123,17 @@ FORMS: tuple[str, ...] = (
     N_("That is no contact; give an id like …@lid or …@c.us."),
     N_("The gateway's answer holds no `channel`."),
     N_("The gateway's answer holds no list `channels`."),
+    N_(
+        "At the server: end the browser that still owns this session's profile, remove Singleton* from the "
+        "profile's folder, and start the session. If that fails, restart the server."
+    ),
+    N_(
+        "Look at a screenshot of the session's page. If the account is open at a second server, too, close "
+        "it there. If not, restart the server; pair anew only as the last resort."
+    ),
+    N_("Look at the server's log for why the session does not stay open, then restart the server."),
     N_("Only the server itself gives a code to type; scan the picture."),
+    N_("Only the server itself gives a picture of the page, and none is configured."),
     N_("The session is connected: there is nothing to pair."),
     N_("The session shows another kind of code, and gives it up within a minute. Ask again then."),
 )

@@ -167,6 +167,16 @@ def test_behind_the_last_rung_a_person_is_asked():
     assert AskPerson("deaf", EXHAUSTED) in orders
 
 
+def test_a_ladder_may_say_what_a_person_does_about_each_trouble():
+    ladder = Ladder(
+        (Rung("touch", "", "", "", cures=frozenset({"deaf"})),), asks={"hung": "End its browser."}
+    )
+    for trouble, ask in (("hung", "End its browser."), ("closed", EXHAUSTED)):
+        state, orders = step(Looking(NOW, trouble), Sick(trouble), NOW, ladder)
+        assert state == Person(NOW, trouble, ask)
+        assert AskPerson(trouble, ask) in orders
+
+
 ANY = st.sampled_from(INPUTS)
 
 

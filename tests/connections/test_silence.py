@@ -10,7 +10,7 @@ import pytest
 
 from atalaia.clock import to_ms
 from atalaia.connections.ladder import Act, Calm, Claim, Healthy, Ladder, Rung, Sick, Suspected, step
-from atalaia.connections.silence import DAY_MS, HOUR_MS, Rhythm, expected, judge
+from atalaia.connections.silence import DAY_MS, HOUR_MS, Rhythm, expected, freshness, judge
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -224,3 +224,20 @@ def test_one_busy_session_does_not_hide_a_dead_one():
     busy = Rhythm(steady(10), {MESSAGES: at(0, 5)}, at(-28))
     assert judge(dead, [MESSAGES], at(0, 5), SAO_PAULO) is not None
     assert judge(busy, [MESSAGES], at(0, 5), SAO_PAULO) is None
+
+
+def test_the_freshness_of_each_kind_says_what_is_usual_and_what_should_have_come_since():
+    rhythm = Rhythm(steady(10), {MESSAGES: at(0)}, at(-28))
+    [messages, presence] = freshness(rhythm, [MESSAGES, PRESENCE], at(0, 0.5), SAO_PAULO)
+
+    assert (messages.last_ms, messages.usual, messages.expected) == (at(0), 10, pytest.approx(5.0))
+    assert not messages.late
+    assert (presence.last_ms, presence.expected, presence.late) == (None, None, False)
+    [messages] = freshness(rhythm, [MESSAGES], at(0, 0.7), SAO_PAULO)
+    assert messages.late
+    assert judge(rhythm, [MESSAGES], at(0, 0.7), SAO_PAULO) is not None, "the same line"
+
+
+def test_of_a_new_session_nothing_is_usual_yet():
+    [messages] = freshness(Rhythm({}, {}, at(0)), [MESSAGES], at(0, 12), SAO_PAULO)
+    assert (messages.usual, messages.expected, messages.late) == (None, None, False)

@@ -8,13 +8,22 @@ from typing import Any
 
 from atalaia.connections.ladder import Ladder, Rung
 from atalaia.connections.session import Claimed
-from atalaia.connections.silence import Rhythm
+from atalaia.connections.silence import HOUR_MS, Rhythm
 from atalaia.connections.truth import Truth
 from atalaia.events.gaps import Reconcile, Reconciled
 
 
+def busy(kind: str, per_hour: int, now_ms: int) -> Rhythm:
+    """Answer four weeks that were all alike, up to now."""
+    hour = now_ms - now_ms % HOUR_MS
+    counts = {hour - back * HOUR_MS: per_hour for back in range(1, 28 * 24 + 1)}
+    return Rhythm({kind: counts}, {kind: now_ms}, hour - 28 * 24 * HOUR_MS)
+
+
 class Unasked:
-    """Nothing is to be reconciled; whatever else is asked for is a mistake of the test."""
+    """Nothing is to be reconciled or usual; whatever else is asked for is a mistake of the test."""
+
+    usual = Rhythm({}, {}, 0)
 
     async def needs(self, reason: str, /, *, ask: str, kind: Truth, **evidence: Any) -> None:
         raise AssertionError(reason)
@@ -29,7 +38,7 @@ class Unasked:
         raise AssertionError
 
     async def rhythm(self) -> Rhythm:
-        raise AssertionError
+        return self.usual
 
     async def reopened(self, reason: str, /) -> None:
         raise AssertionError(reason)

@@ -70,6 +70,13 @@ CONNECTOR = Connector(
     formats=(MESSAGES,),
     silence=timedelta(seconds=60),
     keep={"canary": Keep.COUNT, "*": Keep.KEEP},
+    rhythms={
+        "ChannelCreated": "calls",
+        "ContactStatusChange": "endpoints",
+        "DeviceStateChanged": "endpoints",
+        "EndpointStateChange": "endpoints",
+        "PeerStatusChange": "endpoints",
+    },
     routine=timedelta(minutes=30),
     subscriptions=subscriptions,
     servers=servers,

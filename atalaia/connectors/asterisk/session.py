@@ -10,7 +10,10 @@ import aiohttp
 from pydantic import BaseModel
 
 from atalaia.clock import within
+from atalaia.connections.recovery import Found
 from atalaia.connections.session import SessionPort
+from atalaia.connections.silence import Suspicion
+from atalaia.connections.watch import Watch
 from atalaia.connectors.asterisk import frames
 from atalaia.connectors.asterisk.alarms import Alarm, Alarms
 from atalaia.connectors.asterisk.ami import read_banner
@@ -50,6 +53,7 @@ from atalaia.events.model import Heard
 TICK_S = 0.5
 DIAGNOSE_WITHIN_S = 2.0
 STORE_AGAIN_S = 30.0
+HEARS = "Asterisk has no channel that was not told: nobody calls."
 LAST_WORDS_WITHIN_S = 3.0
 UNHEARD_AFTER_S = 2.0
 MIB = 1024 * 1024
@@ -126,6 +130,7 @@ class Session:
                 together.create_task(self._watch(socket, together))
                 together.create_task(self._establish())
                 together.create_task(self._check_again_and_again())
+                together.create_task(Watch(self._port, self._probe, watched=("calls",)).run())
                 together.create_task(self._book.follow(self._directory_changed))
         except BaseExceptionGroup as group:
             raise _first(group) from None
@@ -372,6 +377,17 @@ class Session:
                 continue  # the watch over REST notices it better; the check is due again later
             except StoreUnavailable:
                 await self._clock.sleep(STORE_AGAIN_S)  # what is heard waits in the spool meanwhile
+
+    async def _probe(self, why: Suspicion) -> Found:
+        """No call for longer than usual: what channels there are must have been told."""
+        try:
+            found = await self._channels()
+            await self._check_channels()
+        except AriFailed as failed:
+            if isinstance(failed.failure, ChannelUnheard):
+                raise
+            return Found("not_known", said=str(judge(failed.failure, self._settings.where).error))
+        return Found("healthy", said=HEARS, evidence={"channels": len(found)})
 
     async def _channels(self) -> list[tuple[str, int]]:
         answer = await self._ari.get("/channels")

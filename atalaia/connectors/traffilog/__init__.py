@@ -81,6 +81,7 @@ CONNECTOR = Connector(
         "answer.vehicle_unsubscribe": Keep.COUNT,
         "*": Keep.KEEP,
     },
+    rhythms={"UNIT_MESSAGES": "units", "UNIT_PARAMETERS": "units", "UNIT_CONFIG_STATUS": "status"},
     jobs=LateKinds(_jobs),
     schedules=(Schedule("verify_schemes", attrgetter("verify_every_s"), _sweep),),
     routine=timedelta(minutes=30),

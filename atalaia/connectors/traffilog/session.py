@@ -8,7 +8,10 @@ from typing import cast
 
 from pydantic import BaseModel
 
+from atalaia.connections.recovery import Found
 from atalaia.connections.session import SessionPort
+from atalaia.connections.silence import Suspicion
+from atalaia.connections.watch import Watch
 from atalaia.connectors.traffilog import actions
 from atalaia.connectors.traffilog.line import Line, Watcher, open_line
 from atalaia.connectors.traffilog.protocol import Missing, SessionSpent
@@ -21,6 +24,7 @@ from atalaia.events.gaps import Reconciled
 TICK_S = 1.0
 ASKED_AT_ONCE = 16
 RENEW_AGAIN_S = 60.0
+ANSWERS = "The upstream answers; the units were subscribed to anew."
 UNKNOWN = "what the units sent meanwhile: the upstream repeats nothing"
 UNIT_QUIET_S = 300.0  # an idle unit reports its battery every 30 to 60 s
 
@@ -38,6 +42,7 @@ class Session:
 
     _line: Line
     _reconciling: asyncio.Task[None]
+    _watching: asyncio.Task[None]
 
     def __init__(self, settings: TraffilogSettings, port: SessionPort) -> None:
         self._settings = settings
@@ -50,6 +55,8 @@ class Session:
     async def run(self) -> None:
         current, self._line = await self._open()
         self._reconciling = asyncio.create_task(self._reconcile_again_and_again())
+        watch = Watch(self._port, self._look, watched=("units",))
+        self._watching = asyncio.create_task(watch.run())
         try:
             while True:
                 await self._tend(self._line)
@@ -62,6 +69,7 @@ class Session:
             raise
         finally:
             self._reconciling.cancel()
+            self._watching.cancel()
             await current.aclose()
 
     # Opening.
@@ -147,8 +155,9 @@ class Session:
         canary_at = now + self._settings.canary_every_s
         while (now := self._clock.monotonic()) < self._renew_at:
             await self._listen(line)
-            if self._reconciling.done():
-                self._reconciling.result()  # a defect of ours, or the store: it must not end in silence
+            for one in (self._reconciling, self._watching):
+                if one.done():
+                    one.result()  # a defect of ours, or the store: it must not end in silence
             try:
                 if now >= canary_at:
                     await self._canary(line)
@@ -223,6 +232,17 @@ class Session:
         self._port.prove("socket", "proven", claim="answers")
 
     # What may have been missed.
+
+    async def _look(self, why: Suspicion) -> Found:
+        """Units are silent for longer than usual: ask for one, and have all of them subscribed anew."""
+        line = self._line
+        try:
+            await self._prove(line)
+            await self._subscribe(line)
+        except Unavailable as error:
+            return Found("not_known", said=str(error))
+        evidence = {"watched": len(self._settings.watched), "event": why.event}
+        return Found("healthy", said=ANSWERS, evidence=evidence)
 
     async def _reconcile_again_and_again(self) -> None:
         """After each gap and every half hour, read the watched vehicles anew.

@@ -62,6 +62,13 @@ async def _begin_pairing(settings: Any, ambient: Ambient, connection: str, phone
     return await pairing.begin(settings, ambient, connection, phone)
 
 
+async def _picture(settings: Any, ambient: Ambient) -> bytes:
+    """Answer what the session's page shows, as `pairing.picture` says."""
+    from atalaia.connectors.wppconnect import pairing
+
+    return await pairing.picture(settings, ambient)
+
+
 def _jobs() -> Sequence[JobKind]:
     from atalaia.connectors.wppconnect.jobs import JOBS
 
@@ -121,4 +128,5 @@ CONNECTOR = Connector(
     ),
     sends="send",
     fetches="media",
+    picture=_picture,
 )

@@ -1,4 +1,4 @@
-"""Pair a session with a phone, by a person: the code that is wanted now, and how it is asked for.
+"""What a person does with a session: pair it with a phone, and look at its page.
 
 A picture is no proof that a scan is needed: the server goes on drawing the last one after the login. So a
 code is answered only while the session's own status asks for one.
@@ -64,6 +64,14 @@ async def begin(settings: WppconnectSettings, ambient: Ambient, connection: str,
         except InDoubt as error:
             raise Unavailable(str(error)) from error  # it may be asked for again
     return True
+
+
+async def picture(settings: WppconnectSettings, ambient: Ambient) -> bytes:
+    """Answer what the session's page shows now. Errors: `Rejected` without a server: a gateway has none."""
+    if not settings.server_url:
+        raise Rejected("Only the server itself gives a picture of the page, and none is configured.")
+    async with ServerDoor(settings, ambient.clock, "") as door:
+        return await door.screenshot()
 
 
 def code_of(claim: Claim) -> Code:

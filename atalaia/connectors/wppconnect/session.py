@@ -31,6 +31,7 @@ from atalaia.connectors.wppconnect.gateway import GatewayDoor
 from atalaia.connectors.wppconnect.looking import SCAN, Looker
 from atalaia.connectors.wppconnect.server import ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
+from atalaia.connectors.wppconnect.todo import ASKS
 from atalaia.connectors.wppconnect.wids import Wid
 from atalaia.errors import InDoubt, Rejected, Unavailable, UpstreamError
 
@@ -82,7 +83,7 @@ def ladder_of(settings: WppconnectSettings) -> Ladder:
         rungs += [END_BROWSER] if settings.browser_url else []
     else:
         rungs.append(CODE)
-    return Ladder(tuple(rungs), look_every=timedelta(seconds=settings.probe_every_s))
+    return Ladder(tuple(rungs), look_every=timedelta(seconds=settings.probe_every_s), asks=ASKS)
 
 
 class Session:

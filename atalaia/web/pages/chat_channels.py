@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +13,8 @@ from fastapi import Depends, Form, Query, Request, Response
 from sqlalchemy import Connection
 
 from atalaia.clock import from_ms, to_ms
-from atalaia.connections.queries import ConnectionSeen, get_connection, list_connections
+from atalaia.connections.queries import ConnectionSeen, PlaneSeen, get_connection, list_connections
+from atalaia.connections.silence import Fresh
 from atalaia.connectors.connector import Connector
 from atalaia.desk.chats import lookup
 from atalaia.desk.chats.channels import LastMessage, hours_of, last_message
@@ -24,12 +26,12 @@ from atalaia.web import i18n, pairing, render
 from atalaia.web.access import Who, require
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages import chats as listed
-from atalaia.web.pages import wall
+from atalaia.web.pages import freshness, wall
 from atalaia.web.pages.chat_lookup import VERDICTS, day_columns, table_of
 from atalaia.web.pages.chats import Text
 from atalaia.web.pages.common import DAY_MS, HOUR_MS, Part, Words, done, look, now_ms, screens, show
 from atalaia.web.pages.gap_words import ORIGINS, gap_rest, gap_words, lost_sign
-from atalaia.web.pages.wall import Card, PlaneLine
+from atalaia.web.pages.wall import Card
 from atalaia.web.parts import Parts, parts_of
 from atalaia.web.problems import Problem, not_found
 from atalaia.web.ranges import TimeRange
@@ -60,8 +62,8 @@ class Line:
     seen: ConnectionSeen
     state: str
     truth: str
-    expected: str
-    account: str
+    expected: str = ""
+    account: str = ""
     last_in: LastMessage | None = None
     last_out: LastMessage | None = None
     hours: list[int] = field(default_factory=list[int])
@@ -80,6 +82,7 @@ class Found:
     """What the page of one channel shows. gaps: of the last day, or open."""
 
     card: Card
+    fresh: list[Fresh]
     line: Line
     gaps: list[Gap]
     plot: dict[str, Any]
@@ -88,6 +91,7 @@ class Found:
     answer: Lookup | None
     may_pair: bool
     by_number: bool
+    has_screen: bool
     names: dict[str, str]
 
 
@@ -99,11 +103,11 @@ async def list_page(
     parts, moment = parts_of(request), now_ms(request)
 
     def read(tx: Connection) -> tuple[list[Line], int]:
-        lines = [_line(tx, parts, seen, moment) for seen in _channels(tx, parts) if _fits(seen, q)]
+        lines = [_line(parts, seen, moment) for seen in _channels(tx, parts) if _fits(seen, q)]
         order = {"ask": 0, "bad": 1, "info": 2, "idle": 4}
         lines.sort(key=lambda one: order.get(render.states.sign(one.state).tone, 3))
         shown = lines[(page - 1) * ROWS : page * ROWS]
-        _fill(tx, shown, moment)
+        _fill(tx, parts, shown, moment)
         return shown, len(lines)
 
     lines, total = await look(request, read)
@@ -140,6 +144,7 @@ async def one_page(
         asked={"q": q, "number": number}, pairs=found.may_pair and (bool(pair) or asks_for_code(found.card)),
         asks_for_code=asks_for_code, wall=wall.for_templates(), verdicts=VERDICTS, lost_sign=lost_sign,
         gap_words=gap_words, gap_rest=gap_rest, origin_words=ORIGINS, moment=moment,
+        fresh_words=freshness.KINDS, fresh_verdict=freshness.verdict,
         h=listed.helpers(parts, found.names) | {"day_columns": day_columns},
     )  # fmt: skip
 
@@ -156,6 +161,15 @@ async def pairing_part(request: Request, connection: Identity) -> Response:
         request, "chats/channel.html", "pairing_now", paired=found, words=WORDS, moment=now_ms(request),
         qr=qr_of(found),
     )  # fmt: skip
+
+
+@routes.get("/channels/{connection}/screen", dependencies=[Depends(require("connections:write"))])
+async def screen_part(request: Request, connection: Identity) -> Response:
+    """Answer what the session's page shows now; it is kept by nobody."""
+    found, why = await pairing.picture(parts_of(request), connection)
+    return render.fragment(
+        request, "chats/channel.html", "screen", screen=picture_url(found), why=why, moment=now_ms(request)
+    )
 
 
 @routes.post("/channels/{connection}/pair")
@@ -191,6 +205,13 @@ def qr_of(paired: pairing.Paired) -> str:
     return f"data:image/png;base64,{paired.picture}" if is_picture else ""
 
 
+def picture_url(found: bytes) -> str:
+    """Answer a picture as a data URL, "" for what is neither PNG nor JPEG."""
+    kinds = {b"\x89PNG\r\n": "png", b"\xff\xd8\xff": "jpeg"}
+    kind = next((name for start, name in kinds.items() if found.startswith(start)), "")
+    return f"data:image/{kind};base64,{base64.b64encode(found).decode()}" if kind else ""
+
+
 # Reading.
 
 
@@ -203,12 +224,9 @@ def _fits(seen: ConnectionSeen, words: str) -> bool:
     return words.strip().casefold() in seen.name.casefold()
 
 
-def _line(tx: Connection, parts: Parts, seen: ConnectionSeen, moment: int) -> Line:
-    connector = parts.connectors.get(seen.connector)
-    planes = wall.planes_of(seen, connector.planes if connector else (), moment)
-    state = wall.state_of(seen, connector, moment)
-    truth = f"truth_{seen.kind}" if state == "needs_person" and seen.kind else ""
-    return Line(seen, state, truth, expected_of(tx, parts, seen, connector), account_of(planes))
+def _line(parts: Parts, seen: ConnectionSeen, moment: int) -> Line:
+    state = wall.state_of(seen, parts.connectors.get(seen.connector), moment)
+    return Line(seen, state, f"truth_{seen.kind}" if state == "needs_person" and seen.kind else "")
 
 
 def expected_of(tx: Connection, parts: Parts, seen: ConnectionSeen, connector: Connector | None) -> str:
@@ -222,7 +240,7 @@ def expected_of(tx: Connection, parts: Parts, seen: ConnectionSeen, connector: C
     return connector.pairing.expected(found.settings) if found is not None else ""
 
 
-def account_of(planes: Sequence[PlaneLine]) -> str:
+def account_of(planes: Sequence[PlaneSeen]) -> str:
     """Answer the number that a channel was last seen to be, "" = nobody saw it."""
     told = [(one.checked_ms or 0, str(one.evidence.get("account") or "")) for one in planes]
     known = [one for one in told if one[1]]
@@ -234,11 +252,13 @@ def _differ(expected: str, account: str) -> bool:
     return bool(expected and account) and account not in forms_of(expected)
 
 
-def _fill(tx: Connection, lines: Sequence[Line], moment: int) -> None:
+def _fill(tx: Connection, parts: Parts, lines: Sequence[Line], moment: int) -> None:
     """Read what only the shown ones need."""
     since = moment - moment % HOUR_MS - 23 * HOUR_MS
     hours = hours_of(tx, [one.seen.id for one in lines], from_ms=since, to_ms=moment + HOUR_MS)
     for one in lines:
+        one.expected = expected_of(tx, parts, one.seen, parts.connectors.get(one.seen.connector))
+        one.account = account_of(one.seen.planes)
         found = hours.get(one.seen.id, [])
         by = {hour.hour_ms: hour.received + hour.sent for hour in found}
         one.hours = [by.get(since + place * HOUR_MS, 0) for place in range(24)]
@@ -254,8 +274,8 @@ def _read_one(
     tx: Connection, parts: Parts, seen: ConnectionSeen, ranged: TimeRange, wanted: MessageFilter, moment: int
 ) -> Found:
     connector = cast("Connector", parts.connectors.get(seen.connector))
-    line = _line(tx, parts, seen, moment)
-    _fill(tx, [line], moment)
+    line = _line(parts, seen, moment)
+    _fill(tx, parts, [line], moment)
     gaps = list_gaps(tx, connection=seen.id, limit=200)
     today = from_ms(moment).astimezone(ranged.zone).replace(hour=0, minute=0, second=0, microsecond=0)
     days = [today - timedelta(days=back) for back in range(DAYS)]
@@ -265,6 +285,7 @@ def _read_one(
         by_number = connector.pairing.by_number(found.settings)
     return Found(
         card=wall.card_of(tx, seen, connector, moment),
+        fresh=freshness.fresh_of(tx, connector, seen.id, moment, ranged.zone),
         line=line,
         gaps=[one for one in gaps if one.closed_ms is None or (one.to_ms or moment) > moment - DAY_MS],
         plot=plot_of(tx, seen.id, gaps, ranged, moment),
@@ -273,6 +294,7 @@ def _read_one(
         answer=lookup.look_up(tx, wanted) if asked else None,
         may_pair=connector.pairing is not None and seen.desired == "on",
         by_number=by_number,
+        has_screen=connector.picture is not None,
         names={seen.id: seen.name},
     )
 

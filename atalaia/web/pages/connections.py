@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from atalaia.clock import from_ms, to_ms
 from atalaia.connections.queries import ConnectionSeen, get_connection
+from atalaia.connections.silence import Fresh
 from atalaia.connectors.connector import Connector
 from atalaia.deliveries.subscription import Subscription, list_subscriptions
 from atalaia.events.gaps import Gap, list_gaps
@@ -20,7 +21,7 @@ from atalaia.web import i18n, render
 from atalaia.web.access import Who, require
 from atalaia.web.api.connections import setup_of
 from atalaia.web.i18n import N_, gettext
-from atalaia.web.pages import wall
+from atalaia.web.pages import freshness, wall
 from atalaia.web.pages.common import (
     DAY_MS,
     HOUR_MS,
@@ -114,6 +115,7 @@ class Shown:
     settings_error: str = ""
     days: Days = field(default_factory=Days)
     columns: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    fresh: list[Fresh] = field(default_factory=list[Fresh])
 
 
 @routes.get("/connections/{connection}")
@@ -136,7 +138,8 @@ async def one_page(
     return show(
         request, "connections/connection.html", part, shown=found, card=found.card, wall=wall.for_templates(),
         lost_sign=lost_sign, gap_words=gap_words, gap_rest=gap_rest, origin_words=ORIGINS, moment=moment,
-        day_columns=found.columns, is_channel=found.card.world == "chats",
+        day_columns=found.columns, is_channel=found.card.world == "chats", fresh_words=freshness.KINDS,
+        fresh_verdict=freshness.verdict,
     )  # fmt: skip
 
 
@@ -161,6 +164,7 @@ def read_one(tx: Connection, parts: Parts, seen: ConnectionSeen, ranged: TimeRan
     shown.plot = plot_of(tx, shown, ranged, moment)
     shown.days = days_of(tx, shown, moment, ranged.zone)
     shown.columns = shown.days.columns
+    shown.fresh = freshness.fresh_of(tx, connector, seen.id, moment, ranged.zone)
     _read_settings(tx, parts, connector, shown)
     return shown
 

@@ -180,6 +180,24 @@ async def test_a_gateways_picture_is_shown_too(site: Site, upstream: WppSimulato
     assert "Código por número" not in page, "a gateway has no code to type"
 
 
+async def test_the_sessions_page_is_shown_as_it_is_now_or_why_not(
+    site: Site, upstream: WppSimulator, clock: HeldClock
+):
+    connection, browser = await by_server(site, upstream), await site.browser()
+    part = await text(browser, f"/channels/{connection}/screen")
+    assert "<img" not in part
+    assert "O servidor não tem página viva para esta sessão." in part
+
+    await browser.post(f"/channels/{connection}/pair")
+    await until_code(site, connection, clock, "scan")
+    assert upstream.scan(SESSION) == ""
+    await until_code(site, connection, clock, "connected")
+    part = await text(browser, f"/channels/{connection}/screen")
+    assert 'src="data:image/png;base64,' in part
+    reader = await site.browser("viewer", "bia@example.com")
+    assert (await reader.http.get(f"/channels/{connection}/screen")).status == 403
+
+
 async def test_only_who_may_set_up_sees_a_code(site: Site, upstream: WppSimulator):
     connection = await by_server(site, upstream)
     reader = await site.browser("viewer", "bia@example.com")

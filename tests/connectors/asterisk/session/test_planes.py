@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from atalaia.clock import to_ms
+from atalaia.connectors.asterisk.session import HEARS
 from atalaia.events.gaps import Reconcile
+from tests.connections.unasked import busy
 from tests.connectors.asterisk.session.rig import Rig
 
 
@@ -125,3 +128,14 @@ async def test_a_routine_check_compares_the_channels_there_with_those_that_were_
 
     [report] = rig.port.checked
     assert (report.checked, report.recovered, report.lost) == ({"channels": 0}, {}, "no")
+
+
+async def test_no_call_for_longer_than_usual_makes_the_session_look_and_ends_nothing(rig: Rig) -> None:
+    await rig.connect()
+    rig.port.usual = busy("calls", 60, to_ms(rig.clock.now()))
+    looked = ("session.looked", HEARS)
+    await rig.run_until(lambda: looked in rig.port.told, at_most_s=600)
+
+    assert rig.session is not None
+    assert not rig.session.done()
+    assert "suspect" not in [word for word, _ in rig.port.told], "a quiet day is no trouble"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -70,6 +70,9 @@ class MemoryPort(Unasked):
 
     async def reconciled(self, what: Reconcile, report: Reconciled) -> None:
         self.closed.append((what, report))
+
+    async def tell(self, fact: str, data: Mapping[str, Any]) -> None:
+        self.told.append((fact, data["said"]))
 
     # What tests ask.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from atalaia.clock import to_ms
 from atalaia.connectors.traffilog.protocol import SessionSpent
 from atalaia.connectors.traffilog.reach import Cause, Unreached
+from atalaia.connectors.traffilog.session import ANSWERS
 from atalaia.errors import Refused, Unavailable
 from atalaia.events.gaps import Reconcile
 from simulators.traffilog.world import load_world
+from tests.connections.unasked import busy
 from tests.connectors.traffilog.live.rig import VEHICLE, Rig
 
 
@@ -76,6 +79,15 @@ async def test_a_routine_check_finds_the_watched_vehicles_still_known(rig: Rig):
     [(what, report)] = rig.port.closed
     assert what.routine
     assert (report.checked, report.recovered, report.lost) == ({"vehicles": 1}, {}, "no")
+
+
+async def test_units_that_are_silent_for_longer_than_usual_are_asked_for_and_subscribed_to_anew(rig: Rig):
+    await rig.connect(watched=[VEHICLE])
+    rig.port.usual = busy("units", 600, to_ms(rig.clock.now()))
+    await rig.passing(lambda: ("session.looked", ANSWERS) in rig.port.told)
+
+    assert rig.session is not None
+    assert not rig.session.done()
 
 
 async def test_a_gap_that_could_not_be_read_stays_open(rig: Rig):

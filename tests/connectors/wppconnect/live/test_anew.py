@@ -51,7 +51,7 @@ async def test_a_page_that_was_loaded_anew_between_two_looks_is_unproven_and_its
         found = (await kept.gaps())[before:]
         return bool(found) and all(gap.closed_ms is not None for gap in found)
 
-    await yard.passing(is_accounted_for, at_most_s=600)
+    await yard.passing(is_accounted_for)
     await yard.passing(kept.has_all)
     await comes_to(kept, "live", "")
     assert await kept.told("connection.suspect") != []
