@@ -255,7 +255,7 @@ def _mark_refusals(schema: dict[str, Any]) -> None:
     """Say of every refusal that it is problem+json; FastAPI adds `application/json` beside it."""
     for path in schema["paths"].values():
         for operation in path.values():
-            if old_common.TAG in operation.get("tags", ()):
+            if old_common.TAGS & set(operation.get("tags", ())):
                 continue  # these refuse in their old shape, and the door in ours
             for status, answer in operation.get("responses", {}).items():
                 if status[:1] in "45" and MEDIA_TYPE in answer.get("content", {}):

@@ -12,12 +12,15 @@ from atalaia.connectors.wppconnect.gateway import GatewayDoor
 from atalaia.connectors.wppconnect.server import ServerDoor
 from atalaia.errors import Rejected, UpstreamError
 from atalaia.web.old.gateway.common import (
+    OBJECT_BODY,
     Caller,
     Channel,
     GatewayRefusal,
+    body_of,
     channel_named,
     channels_of,
     gateway_router,
+    word,
 )
 from atalaia.web.parts import Parts, parts_of
 
@@ -40,17 +43,27 @@ async def available(request: Request, _: Caller) -> JSONResponse:
     return JSONResponse({"success": True, "sessions": found, "total": len(found)})
 
 
-@routes.post("/api/channels")
-async def make(_: Caller) -> JSONResponse:
-    """Refuse: sessions are set up in the hub, where their server and webhook are known."""
-    raise GatewayRefusal(403, "Set the session up in the hub: Connections, new connection, WhatsApp.")
+@routes.post("/api/channels", openapi_extra=OBJECT_BODY)
+async def make(request: Request, _: Caller) -> JSONResponse:
+    """Answer for a session that is there whether it has to be paired; others are set up in the hub."""
+    name = word(await body_of(request), "channel")
+    if not name:
+        raise GatewayRefusal(400, "channel is required")
+    try:
+        found = await channel_named(parts_of(request), name)
+    except GatewayRefusal:
+        said = "Set the session up in the hub: Connections, new connection, WhatsApp."
+        raise GatewayRefusal(403, said) from None
+    paired = found.status != "qr_required"
+    said = "Session exists already"
+    return JSONResponse({"success": True, "qr_required": not paired, "channel": name, "message": said})
 
 
 @routes.get("/api/channels/{name}")
 async def one(request: Request, _: Caller, name: Name) -> JSONResponse:
     """Answer one session."""
     found = await channel_named(parts_of(request), name)
-    return JSONResponse({"success": True, "channel": found.out()})
+    return JSONResponse({"success": True, "channel": found.out(name)})
 
 
 @routes.get("/api/channels/{name}/qr")
@@ -132,3 +145,11 @@ def hook_url(found: Channel) -> str:
     """Answer where the server sends this session's webhooks, `""` when that is set elsewhere."""
     base, token = found.settings.hub_url, found.settings.hook_token.get_secret_value()
     return f"{base}/hooks/{found.configured.id}/{token}" if base else ""
+
+
+@routes.api_route(
+    "/api/channels/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+)
+async def nothing(_: Caller, rest: str) -> JSONResponse:
+    """Say of the gateway's other addresses that there are none, as it did."""
+    raise GatewayRefusal(404, "Route not found")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 import orjson
-from fastapi import APIRouter, Depends, Request, Security
-from fastapi.security import APIKeyHeader
+from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection, select
 
 from atalaia.connections.registry import Configured
@@ -18,16 +15,14 @@ from atalaia.connectors.wppconnect.envelope import session_key
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.store.tables import connection_states
 from atalaia.web.access import who_of
-from atalaia.web.old.traffilog.common import OldRefusal
+from atalaia.web.old.gateway.secret import SECRET, shows_secret
+from atalaia.web.old.traffilog.common import GATEWAY_TAG, OldRefusal
 from atalaia.web.parts import Parts, parts_of
+from atalaia.web.problems import MEDIA_TYPE
 
-TAG = "old gateway"
 CONNECTOR = "wppconnect"
-SECRET, WEBHOOK_SECRET = "X-Gateway-Secret", "X-Webhook-Secret"
-SECRET_CHARS = 400
 Body = dict[str, Any]
 
-_secret = APIKeyHeader(name=SECRET, auto_error=False, scheme_name="gateway secret")
 _SAID = {
     400: "Something is missing or does not fit.",
     401: "The secret is missing or wrong.",
@@ -43,9 +38,11 @@ _SAID = {
     504: "It is not known whether the message was sent; its job is in doubt.",
 }
 _OBJECT: Body = {"application/json": {"schema": {"type": "object"}}}
+_PROBLEM: Body = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+OBJECT_BODY: Body = {"requestBody": {"required": False, "content": _OBJECT}}
 ANSWERS: dict[int | str, Body] = {
     200: {"description": "Done, in the old shape.", "content": _OBJECT},
-    **{status: {"description": said, "content": _OBJECT} for status, said in _SAID.items()},
+    **{status: {"description": said, "content": _OBJECT | _PROBLEM} for status, said in _SAID.items()},
 }
 
 
@@ -59,15 +56,17 @@ class GatewayRefusal(OldRefusal):
 
 def gateway_router() -> APIRouter:
     """Answer a router whose routes are described as the old gateway's."""
-    return APIRouter(tags=[TAG], responses=ANSWERS)
+    return APIRouter(tags=[GATEWAY_TAG], responses=ANSWERS)
 
 
-async def caller(request: Request, _: object = Security(_secret)) -> str:
+async def caller(request: Request) -> str:
     """Answer who calls: by the secret, or by a token of the hub. Errors: `GatewayRefusal` 401, 403."""
     parts = parts_of(request)
-    if knows_secret(request, parts):
+    if shows_secret(request.headers, parts.settings):
         return "gateway secret"
     who = who_of(request)
+    if who.kind == "nobody" and request.headers.get(SECRET):
+        raise GatewayRefusal(403, f"Invalid {SECRET}", "UNAUTHORIZED")
     if who.kind == "nobody":
         raise GatewayRefusal(401, f"Missing {SECRET} header", "UNAUTHORIZED")
     if not who.may("jobs:write"):
@@ -76,16 +75,6 @@ async def caller(request: Request, _: object = Security(_secret)) -> str:
 
 
 Caller = Annotated[str, Depends(caller)]
-
-
-def knows_secret(request: Request, parts: Parts) -> bool:
-    """Answer whether a request shows the secret, compared in constant time; an unset one fits nothing."""
-    wanted = parts.settings.old_gateway_secret.get_secret_value()
-    given = request.headers.get(SECRET) or request.headers.get(WEBHOOK_SECRET) or ""
-    if not wanted or not given or len(given) > SECRET_CHARS:
-        return False
-    digest = [hashlib.sha256(text.encode(errors="surrogatepass")).digest() for text in (given, wanted)]
-    return hmac.compare_digest(*digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +93,13 @@ class Channel:
             return "connected"
         if self.kind == "pairing":
             return "qr_required"
+        if self.kind == "starting":
+            return "waiting_qr"
         return "disconnected" if self.state else "unknown"
 
-    def out(self) -> Body:
-        """Answer it in the gateway's shape."""
-        name = self.settings.session_name
+    def out(self, asked: str = "") -> Body:
+        """Answer it in the gateway's shape. asked: the id by which a caller knows it."""
+        name = asked or self.settings.session_name
         return {"id": name, "name": name, "status": self.status}
 
 

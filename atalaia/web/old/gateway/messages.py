@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from atalaia.clock import within
 from atalaia.connectors.wppconnect.gateway import GatewayDoor
+from atalaia.connectors.wppconnect.sending import VOICE_BYTES_MAX
 from atalaia.connectors.wppconnect.server import ServerDoor
 from atalaia.connectors.wppconnect.wids import PHONE, read_wid
 from atalaia.desk.chats.actions import NotFitting
@@ -26,6 +27,7 @@ from atalaia.jobs import queries
 from atalaia.jobs.queries import Job
 from atalaia.store.bell import JOBS
 from atalaia.web.old.gateway.common import (
+    OBJECT_BODY,
     Body,
     Caller,
     Channel,
@@ -43,9 +45,10 @@ MessageId = Annotated[str, Path(min_length=1, max_length=300)]
 ANSWER_WITHIN_S = 55.0  # callers stop listening after about a minute
 KINDS = {"image": "image", "document": "document", "video": "document", "audio": "voice", "": "text"}
 OPEN = ("queued", "running", "waiting")
+SEND = "wppconnect.send"
 
 
-@routes.post("/api/messages")
+@routes.post("/api/messages", openapi_extra=OBJECT_BODY)
 async def send(
     request: Request, caller: Caller,
     key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)] = None,
@@ -58,7 +61,7 @@ async def send(
     own = key or request.headers.get("X-Request-Id") or ""
     identity = _identity(found.configured.id, own) if own else ""
     sent = await _place(parts, found, chat, kind, asked, caller, identity)
-    return _answer(sent, await _ended(parts, sent.job))
+    return _answer(sent, await _ended(parts, sent.job), found)
 
 
 @routes.get("/api/media/{name}/{message}")
@@ -93,6 +96,8 @@ async def _asked(parts: Parts, body: Mapping[str, Any]) -> tuple[str, Body]:
     if content is None:
         said = "base64 is missing or no base64. The hub fetches no addresses: send the file itself."
         raise GatewayRefusal(400, said, "MISSING_MEDIA")
+    if kind == "voice" and len(content) > VOICE_BYTES_MAX:
+        raise GatewayRefusal(400, "The audio is larger than 16 MB.", "AUDIO_TOO_LARGE")
     asked["file"] = await asyncio.to_thread(parts.files.keep, content)
     asked["filename"] = word(body, "fileName", "filename")
     asked["mimetype"] = media_type(content, word(body, "audio_mime", "mimetype", "mime_type"))
@@ -164,7 +169,7 @@ async def _job(parts: Parts, identity: str) -> Job:
     return found
 
 
-def _answer(sent: Sending, job: Job) -> JSONResponse:
+def _answer(sent: Sending, job: Job, found: Channel) -> JSONResponse:
     common: Body = {"correlationId": job.id, "requestId": sent.id}
     match job.state:
         case "done":
@@ -177,4 +182,5 @@ def _answer(sent: Sending, job: Job) -> JSONResponse:
             raise GatewayRefusal(504, said, "WPPCONNECT_TIMEOUT", **common)
         case _:
             said = job.said or "The message was not sent."
-            raise GatewayRefusal(502, said, "WPPCONNECT_SEND_ERROR", **common)
+            code = "WPPCONNECT_SEND_ERROR" if found.status == "connected" else "SESSION_DISCONNECTED"
+            raise GatewayRefusal(502, said, code, **common)

@@ -19,6 +19,8 @@ from atalaia.web.parts import Parts, parts_of
 from atalaia.web.problems import MEDIA_TYPE
 
 TAG = "old clients"
+GATEWAY_TAG = "old gateway"  # of `old/gateway`, which is loaded late
+TAGS = frozenset({TAG, GATEWAY_TAG})
 CONNECTOR = "traffilog"
 WORD_CHARS = 400
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 import pytest_asyncio
 from sqlalchemy import insert
@@ -61,7 +63,12 @@ async def test_a_session_is_found_by_any_spelling_and_connected_only_when_proven
         200,
         {"success": True, "channels": [whole], "total": 1},
     )
-    assert await caller.ask("GET", "/api/channels/canalum") == (200, {"success": True, "channel": whole})
+    asked = {
+        "id": "canalum",
+        "name": "canalum",
+        "status": "connected",
+    }  # as recorded: by the id that was asked
+    assert await caller.ask("GET", "/api/channels/canalum") == (200, {"success": True, "channel": asked})
     assert (await caller.ask("GET", "/api/channels/nobody"))[0] == 404
 
 
@@ -129,3 +136,35 @@ async def test_a_message_that_cannot_be_sent_says_what_is_wrong_with_it(caller: 
 
     assert [status for status, _ in found] == [404, 400, 400, 400]
     assert "send the file itself" in found[2][1]["error"]
+
+
+async def test_a_store_that_is_away_is_said_in_the_old_shape_so_that_the_gateway_keeps_the_envelope(
+    caller: Caller,
+):
+    assert (await caller.ask("POST", "/api/whatsapp/webhook", json=message("A1")))[0] == 404  # no session
+    body = message("A1") | {"session": "canalum"}
+    assert (await caller.ask("POST", "/api/whatsapp/webhook", json=body))[1]["code"] == "SUCCESS"
+    await caller.site.parts.store.close()
+
+    status, answer = await caller.ask("POST", "/api/whatsapp/webhook", json=message("A2"))
+
+    assert (status, answer["success"], answer["code"]) == (503, False, "INTERNAL_ERROR")
+
+
+async def test_whole_files_and_many_envelopes_come_in_with_the_secret_and_with_nothing_else(
+    tmp_path: Path, ambient: Ambient
+):
+    settings: dict[str, Any] = {"old_gateway_secret": SECRET, "requests_per_minute": 5}
+    async with running(tmp_path, ambient, more=[CONNECTOR], **settings) as site:
+        await site.connection(
+            "wppconnect", session_name="Canal Um", server_url="http://127.0.0.1:9", secret_key="test-only"
+        )
+        here = Caller(site, site.client(**{"X-Gateway-Secret": SECRET}), "")
+        large = io.BytesIO(orjson.dumps(message("A0", text="x" * 20_000_000) | {"session": "canalum"}))
+        assert (await here.ask("POST", "/api/whatsapp/webhook", data=large))[0] == 200
+        for number in range(1, 20):
+            body = message(f"A{number}") | {"session": "canalum"}
+            assert (await here.ask("POST", "/api/whatsapp/webhook", json=body))[0] == 200
+        assert len(await here.heard()) == 20
+        stranger = Caller(site, site.client(), "")
+        assert (await stranger.ask("POST", "/api/whatsapp/webhook", data=bytes(1_200_000)))[0] == 413
