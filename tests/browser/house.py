@@ -126,7 +126,7 @@ async def furnished(folder: Path, built: House, port: int = 0) -> AsyncIterator[
         await hub.store.write(lambda tx: _subscribe(tx, hub, built, good.url, bad.url))
         await hub.store.write(lambda tx: _busy_hour(tx, hub, built.ids["connection"]))
         built.url = await stack.enter_async_context(serving(hub, listen("127.0.0.1", port), can_send))
-        built.cookie = await _sign_in(hub)
+        built.cookie = await sign_in(hub)
         built.simulator.run_demo(3.0, world)
         await _settled(hub, built)
         built.ids |= await furnish(stack, hub)
@@ -257,7 +257,7 @@ def _park(tx: Connection, hub: Hub) -> None:
     tx.execute(insert(parked).values(row))
 
 
-async def _sign_in(hub: Hub) -> str:
+async def sign_in(hub: Hub) -> str:
     people = People(hub.store, hub.ambient, hub.settings, Sessions(hub.store, hub.ambient, hub.settings))
     secret = await people.first_link()
     assert secret is not None

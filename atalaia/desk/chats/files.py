@@ -106,7 +106,7 @@ class Fetching:
         elif told.size_bytes is not None and told.size_bytes > self.bytes_max:
             self._keep(tx, one, state=FAILED, said=TOO_LARGE)
         elif told.group in self.groups and told.sent_ms >= now - OLD_MS:
-            self._ask(tx, one, max(now, told.sent_ms + FIRST_MS), BY)
+            self._next(tx, one, max(now, told.sent_ms + FIRST_MS), told.serialized)
 
     def came(self, tx: Connection, one: File, result: Mapping[str, Any]) -> None:
         """Take in the file that a job has fetched."""
@@ -122,7 +122,7 @@ class Fetching:
         next_ms = self._now() + 1000 * PAUSES_S[min(tries, len(PAUSES_S)) - 1]
         final = reason in ("too_large", "cancelled") or next_ms > one.from_ms + TRY_MS
         if not final:
-            self._ask(tx, replace(one, said=said), next_ms, BY)
+            self._next(tx, replace(one, said=said), next_ms)
             return
         kept = self._keep(tx, one, state=FAILED, said=said, next_ms=None)
         self._tell(tx, "message.file_failed", kept)
@@ -138,10 +138,17 @@ class Fetching:
                     self._cancel(tx, one.job)
                 self._keep(tx, one, state=FETCHED, **ours)
 
-    def _ask(self, tx: Connection, one: File, at_ms: int, by: str) -> File:
-        """Ask for the next try at this time."""
-        kind = self._kind(tx, one.channel)
-        serialized = tx.scalar(select(chat_messages.c.serialized).where(chat_messages.c.id == one.message))
+    def _next(self, tx: Connection, one: File, at_ms: int, serialized: str = "") -> None:
+        """Try on our own at this time; a channel that is gone meanwhile is no defect."""
+        try:
+            self._ask(tx, one, at_ms, BY, serialized)
+        except NotFitting as error:
+            self._keep(tx, one, state=FAILED, said=str(error), next_ms=None)
+
+    def _ask(self, tx: Connection, one: File, at_ms: int, by: str, serialized: str = "") -> File:
+        """Ask for the next try at this time. serialized: the upstream's id; a new one is in no table."""
+        kind, m = self._kind(tx, one.channel), chat_messages.c
+        serialized = serialized or tx.scalar(select(m.serialized).where(m.id == one.message)) or ""
         if not kind or not serialized:
             raise NotFitting("message", "This channel cannot fetch it.")
         params = {"message": serialized, "bytes_max": self.bytes_max}
@@ -199,6 +206,7 @@ class _Told:
     message: str
     channel: str
     key: str
+    serialized: str
     group: str
     sent_ms: int
     size_bytes: int | None
@@ -243,7 +251,8 @@ class Files:
         if not self._fetching.can_fetch(tx, channel):
             return
         told = _Told(
-            message_id(channel, text(data.get("message"))), channel, text(data.get("key")), group,
+            message_id(channel, text(data.get("message"))), channel, text(data.get("key")),
+            text(data.get("serialized")), group,
             number(data.get("occurred_at")) or event.occurred_ms, number(media.get("size_bytes")),
         )  # fmt: skip
         self._fetching.note(tx, told)

@@ -36,6 +36,7 @@ async def send(
     Files go in their order, the text with the first of them.
     """
     parts, said = parts_of(request), N_("It is on its way.")
+    text = text.replace("\r\n", "\n")  # forms end their lines as the standard says, people as phones do
     try:
         asked = await _asked(parts, text.strip(), message, (latitude, longitude), as_kind, file)
     except NotFitting as error:
