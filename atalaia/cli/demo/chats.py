@@ -41,7 +41,7 @@ PACE = Pace(read_ack_s=(4.0, 20.0), gateway_media_s=2.0)
 # An onlooker shall see within 15 s what an operator sees within two minutes.
 PATIENCE: dict[str, Any] = {
     "probe_every_s": 5, "store_every_s": 5, "behind_s": 5, "starting_within_s": 20, "check_within_s": 4,
-    "answer_within_s": 10,
+    "answer_within_s": 6,
 }  # fmt: skip
 TEAM = {"kind": "person", "id": "", "name": "Ana Prado"}
 LOOK_S, LOOKS_MAX = 0.5, 240

@@ -12,16 +12,16 @@ NOT_ASKED: Texts = (
 
 _PAGE: dict[str, Texts] = {
     "page_crash": (
-        "Em 10 s, “Travada”: o servidor segue dizendo CONNECTED, a prova falha. Com agente, o navegador é "
-        "encerrado e a sessão volta; sem agente, a escada se esgota e pede alguém: encerre o navegador aqui "
-        "em cima.",
-        "Within 10 s “Hung”: the server goes on saying CONNECTED, the proof fails. With an agent the "
-        "browser is ended and the session comes back; without one the ladder runs out and asks for a "
-        "person: end the browser above.",
+        "Em 15 s, “Travada”: o servidor segue dizendo CONNECTED, a prova falha, e fechar não ajuda. Alguns "
+        "minutos depois o agente encerra o navegador, e a sessão volta; sem agente, alguém é chamado. "
+        "Encerre o navegador aqui em cima para não esperar.",
+        "Within 15 s “Hung”: the server goes on saying CONNECTED, the proof fails, and a close does not "
+        "help. Some minutes later the agent ends the browser, and the session is back; without one a person "
+        "is called. End the browser above if you do not want to wait.",
     ),
     "page_hang": (
-        "Como a página travada: “Travada” em 10 s, e fechar não tem resposta.",
-        "As with a crashed page: “Hung” within 10 s, and a close gets no answer.",
+        "Como a página travada: “Travada” em 15 s, e fechar não tem resposta.",
+        "As with a crashed page: “Hung” within 15 s, and a close gets no answer.",
     ),
     "browser_killed": (
         "Em 10 s, “Navegador perdido”; é fechada e iniciada, e volta em poucos segundos. A lacuna conta o "
@@ -39,9 +39,11 @@ _PAGE: dict[str, Texts] = {
     ),
     "socket_timeout": (
         "O cliente que escreve não chega à página, e o servidor diz CONNECTED. Uma pergunta ao próprio "
-        "WhatsApp fica sem resposta: “Conectada, mas surda”. Depois do reinício, a mensagem é trazida.",
+        "WhatsApp fica sem resposta: em 20 s, “Conectada, mas surda”. Depois do reinício, a mensagem é "
+        "trazida.",
         "The customer who writes does not reach the page, and the server says CONNECTED. A question to "
-        "WhatsApp itself gets no answer: “Connected but deaf”. After the restart the message is brought in.",
+        "WhatsApp itself gets no answer: within 20 s “Connected but deaf”. After the restart the message is "
+        "brought in.",
     ),
     "conflict": (
         "De 20 em 20 s a outra ponta toma a conta. As provas falham e voltam; o que chega nesse meio-tempo "
@@ -225,10 +227,10 @@ _GATEWAY: dict[str, Texts] = {
 
 _SERVER: dict[str, Texts] = {
     "server_gone": (
-        "Os dois canais perdem a conexão em 15 s e esperam; um só alerta para a mesma causa. Ao voltar, "
-        "cada um prova de novo que ouve e que fala, e sua lacuna é conferida.",
-        "Both channels lose their connection within 15 s and wait; one alert for one cause. Once it is "
-        "back, each proves anew that it hears and speaks, and its gap is checked.",
+        "Os dois canais perdem a conexão em 15 s e esperam, com a hora da próxima tentativa. Ao voltar, "
+        "cada um prova de novo o que ouve, e sua lacuna é conferida.",
+        "Both channels lose their connection within 15 s and wait, with the time of the next try. Once it "
+        "is back, each proves anew what it hears, and its gap is checked.",
     ),
     "server_restart": (
         "As duas sessões estão fechadas depois: são iniciadas, e o que chegou enquanto isso é trazido.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 from zoneinfo import ZoneInfo
@@ -53,12 +54,14 @@ CODE = Rung(
 START = Rung(
     "start", "Start the session", "Starting the session with its whole configuration.",
     "The page answers, its messages are known here, and WhatsApp answers it.",
-    cures=frozenset({Truth.CLOSED, Truth.BROWSER_LOST}), opens=True,
+    cures=frozenset({Truth.CLOSED}), opens=True,  # the server takes it for open while a browser is lost
 )  # fmt: skip
 RESTART = Rung(
     "restart", "Close and start", "Closing the session and starting it; the pairing stays.",
     "The page answers, its messages are known here, and WhatsApp answers it.", opens=True, tries=2,
 )  # fmt: skip
+# A close does not end the browser of a page that hangs or does not load: with an agent nobody waits for one.
+MILD = replace(RESTART, cures=frozenset(Truth) - {Truth.HUNG, Truth.STARTING})
 END_BROWSER = Rung(
     "end_browser", "End its browser", "Ending the session's leftover browser, then starting the session.",
     "The page answers, its messages are known here, and WhatsApp answers it.",
@@ -79,8 +82,7 @@ def ladder_of(settings: WppconnectSettings) -> Ladder:
     """Answer what may be tried with these doors, from the mildest to the strongest."""
     rungs: list[Rung] = []
     if settings.server_url:
-        rungs += [START, RESTART]
-        rungs += [END_BROWSER] if settings.browser_url else []
+        rungs += [START, MILD, END_BROWSER] if settings.browser_url else [START, RESTART]
     else:
         rungs.append(CODE)
     return Ladder(tuple(rungs), look_every=timedelta(seconds=settings.probe_every_s), asks=ASKS)
