@@ -24,7 +24,7 @@ from atalaia.bench.common import Child, child, cpu_s, percentile, rss_mb, say, s
 from atalaia.bench.ground import prepare, up_words
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 
-KEY = TOKEN = "bench-only-" + "0" * 16
+KEY = "bench-only-" + "0" * 16
 FAULTS = ("page_crash", "browser_killed")  # found by the probe
 TRUTHS = {"page_crash": "hung", "browser_killed": "browser_lost", "deaf": "deaf"}
 DEAF_COMPARED_S, DEAF_BEHIND_S = 10.0, 10.0
@@ -71,7 +71,7 @@ async def bench(plan: Plan) -> dict[str, Any]:
         async with child([*words, "--sessions", str(len(plan.names))]) as upstream:
             port = _free_port()
             ids = await _prepare(folder, plan, upstream)
-            await _start(upstream, {name: _hook(port, ids[name]) for name in plan.names})
+            await _start(upstream, {name: _hook(port, ids[name], name) for name in plan.names})
             hub_words = [*up_words(folder)[:-3], "--port", str(port), "--json"]
             async with child(hub_words, env={"ATALAIA_SESSIONS_PER_BEAT": str(PER_BEAT)}) as hub:
                 figures = await _Stage(plan, upstream, hub, folder, ids).run()
@@ -93,7 +93,7 @@ def _settings(plan: Plan, name: str, upstream: Child) -> WppconnectSettings:
         "session_name": name,
         "server_url": upstream.at("server"),
         "secret_key": KEY,
-        "hook_token": TOKEN,
+        "hook_token": _token(name),
     }
     return WppconnectSettings.model_validate(given | {"probe_every_s": plan.probe_every_s} | own)
 
@@ -102,8 +102,13 @@ def _deaf(plan: Plan) -> list[str]:
     return plan.names[: min(plan.deaf, plan.busy)]
 
 
-def _hook(port: int, connection: str) -> str:
-    return f"http://127.0.0.1:{port}/hooks/{connection}/{TOKEN}"
+def _token(name: str) -> str:
+    """Answer a webhook token of its own, as each session has."""
+    return f"bench-only-{name}-0000"
+
+
+def _hook(port: int, connection: str, name: str) -> str:
+    return f"http://127.0.0.1:{port}/hooks/{connection}/{_token(name)}"
 
 
 async def _start(upstream: Child, hooks: dict[str, str]) -> None:
