@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +13,7 @@ import aiohttp
 from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
-from atalaia.clock import SystemClock
+from atalaia.clock import SystemClock, to_ms
 from atalaia.connectors import CONNECTORS
 from atalaia.connectors.setup import Setup
 from atalaia.desk.people.roles import SCOPES
@@ -31,13 +31,17 @@ SESSION, OTHER, FRIEND = "Canal Um", "CanalDois", "5511955500107"
 
 @dataclass
 class Whole:
-    """What runs. http: a caller with the gateway's secret; api: a program of the hub with all scopes."""
+    """What runs. http: a caller with the gateway's secret; api: a program of the hub with all scopes.
+
+    ids: of connections that a test has set up, by name.
+    """
 
     sim: WppSimulator
     hub: Hub
     url: str
     http: aiohttp.ClientSession
     api: aiohttp.ClientSession
+    ids: dict[str, str] = field(default_factory=dict[str, str])
 
     async def ask(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
         async with self.http.request(method, path, **more) as answer:
@@ -73,6 +77,9 @@ class Whole:
             return [event.type for event in read_after(tx, 0, limit=10_000) if event.type in types]
 
         return await self.hub.store.read(read)
+
+    def now_ms(self) -> int:
+        return to_ms(self.hub.ambient.clock.now())
 
     def texts(self, name: str = SESSION) -> list[str]:
         """Answer what was sent by a session's phone, in order."""
