@@ -112,7 +112,7 @@ async def _connect(hub: Hub, sim: WppSimulator, url: str) -> str:
         "wppconnect",
         {
             "session_name": SESSION, "server_url": sim.server_url, "secret_key": KEY, "hub_url": url,
-            "browser_url": sim.control_url,
+            "browser_url": sim.control_url, "store_every_s": 2,
         },
     )  # fmt: skip
     made = await hub.store.write(lambda tx: setup.create(tx, "wppconnect", SESSION, read, by="test"))

@@ -147,3 +147,14 @@ async def test_while_the_session_is_down_it_waits_and_says_so(house: Messenger):
 async def _said(house: Messenger, request: str) -> Any:
     found = await house.ask("GET", f"/api/hub/sends/{request}")
     return found if found["said"] or found["state"] != "queued" else None
+
+
+async def test_a_group_has_the_name_that_the_phone_shows(house: Messenger):
+    group = next(iter(house.phone.groups.values()))
+    house.phone.receive(group.wid, "bom dia grupo", author=FRIEND)
+
+    async def named() -> Any:
+        found = await house.ask("GET", "/api/hub/chats")
+        return [one["name"] for one in found["items"] if one["group"] and one["name"]]
+
+    assert await until(named, "the group's name") == [group.name]

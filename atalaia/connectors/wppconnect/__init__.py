@@ -112,6 +112,7 @@ CONNECTOR = Connector(
         "onselfmessage": "own",
         "onpresencechanged": "presence",
         "status-find": "pages",  # of a page that is loaded or closed
+        "group-name": "",  # our own question; that it is answered says nothing of what is heard
         "*": "other",
     },
     server=_server,

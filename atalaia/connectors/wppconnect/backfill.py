@@ -97,6 +97,15 @@ def is_wanted(chat: ChatHead, since_ms: int) -> bool:
     return chat.newest_ms is None or chat.newest_ms >= since_ms
 
 
+async def name_groups(ledger: Ledger, chats: Sequence[ChatHead], now_ms: int) -> None:
+    """Write down what groups are called, where that is news: no message says it."""
+    told = [heard.group_name(one.wid, one.name, now_ms) for one in chats if one.wid.is_group and one.name]
+    known = await ledger.known([one.dedupe for one in told if one.dedupe]) if told else set[str]()
+    news = [one for one in told if one.dedupe not in known]
+    for start in range(0, len(news), BATCH):
+        await ledger.append(news[start : start + BATCH])
+
+
 class _Catchup:
     def __init__(self, store: Store, ledger: Ledger, clock: Clock, since_ms: int) -> None:
         self._store = store
@@ -106,7 +115,9 @@ class _Catchup:
         self._report = Report(since_ms)
 
     async def run(self) -> Report:
-        chats = [chat for chat in await self._store.chats() if is_wanted(chat, self._since_ms)]
+        listed = await self._store.chats()
+        await name_groups(self._ledger, listed, to_ms(self._clock.now()))
+        chats = [chat for chat in listed if is_wanted(chat, self._since_ms)]
         self._report.chats = len(chats)
         waiting = iter(chats)
         async with asyncio.TaskGroup() as together:

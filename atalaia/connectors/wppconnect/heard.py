@@ -29,6 +29,7 @@ CALL = f"{PREFIX}incomingcall"
 STATUS = f"{PREFIX}status-find"
 ALIAS = f"{PREFIX}pn-lid"  # our own question about a contact, and its answer
 CANARY = f"{PREFIX}canary"  # our own message that proves a way, see canary.py
+GROUP_NAME = f"{PREFIX}group-name"  # what the page's list of chats calls a group
 UNREADABLE = f"{PREFIX}unreadable"
 MESSAGES = (MESSAGE, OWN_MESSAGE, UNREAD_MESSAGE)
 # What tells of the session; equal ones are told again and mean something each time.
@@ -37,6 +38,7 @@ SESSION = tuple(
 )
 
 REPEAT_WINDOW_MS = 600_000
+NAME_AGAIN_MS = 7 * 86_400_000  # a group that takes an old name back is told of within so long
 
 
 def heard_of(said: Said, came_ms: int, *, late: bool = False) -> Heard:
@@ -80,6 +82,13 @@ def canary(sent: MessageId, chat: Wid, at_ms: int) -> Heard:
     """Answer a message of our own making, so that nobody takes it for somebody's words."""
     body = orjson.dumps({"id": sent.serialized, "to": str(chat)}).decode()
     return Heard(CANARY, str(chat), at_ms, body, f"canary:{sent.identity}")
+
+
+def group_name(group: Wid, name: str, came_ms: int) -> Heard:
+    """Answer what a group is called, as it goes into the log. Shape: {"groupId": wid, "name": str}."""
+    body = orjson.dumps({"groupId": str(group), "name": name}).decode()
+    mark = f"group:{group}:{_short(name)}:{came_ms // NAME_AGAIN_MS}"
+    return Heard(GROUP_NAME, str(group), came_ms, body, mark)
 
 
 def _time_ms(kind: str, payload: Mapping[str, Any]) -> int | None:

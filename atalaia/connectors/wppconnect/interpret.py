@@ -63,6 +63,8 @@ class WppconnectInterpreter:
                 self._revoked(telling, payload)
             case heard.ALIAS:
                 self._asked(telling, payload)
+            case heard.GROUP_NAME:
+                self._named(telling, payload)
             case _:
                 pass  # kept, shown in the log, and no fact is made of what is not understood
         return telling.facts
@@ -204,6 +206,17 @@ class WppconnectInterpreter:
         lid, phone = read_wid(payload.get("lid")), read_wid(payload.get("phoneNumber"))
         if lid is not None and phone is not None:
             self._pair(telling, lid, phone, Evidence.ASKED)
+
+    def _named(self, telling: _Telling, payload: Mapping[str, Any]) -> None:
+        """The name of a group, as the page's list of chats has it."""
+        group, name = read_wid(payload.get("groupId")), payload.get("name")
+        if group is None or not group.is_group or not isinstance(name, str):
+            return
+        _, contact = self.conversation(group)
+        data: Json = {
+            "channel": self._connection, "chat": str(group), "contact": contact, "group": True, "name": name
+        }  # fmt: skip
+        telling.say("contact.named", contact, data, f"named:{group}:{telling.event.seq}")
 
     def _pair(self, telling: _Telling, one: Wid, other: Wid, evidence: Evidence) -> None:
         lid, phone = (one, other) if one.server == LID else (other, one)

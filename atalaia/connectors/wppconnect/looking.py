@@ -17,7 +17,7 @@ from atalaia.connections.session import PlaneState
 from atalaia.connections.silence import Rhythm
 from atalaia.connections.truth import Truth
 from atalaia.connectors.wppconnect import heard
-from atalaia.connectors.wppconnect.backfill import is_wanted
+from atalaia.connectors.wppconnect.backfill import is_wanted, name_groups
 from atalaia.connectors.wppconnect.calls import NoAnswer
 from atalaia.connectors.wppconnect.door import ChatHead, Claim, Word
 from atalaia.connectors.wppconnect.envelope import Json, read_time_ms
@@ -26,6 +26,7 @@ from atalaia.connectors.wppconnect.server import NoSession, ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.connectors.wppconnect.wids import Wid, comparable, read_message_id
 from atalaia.errors import Unavailable, Unreadable, UpstreamError
+from atalaia.events.model import Appended, Heard
 
 COMPARED = 20
 LAST = 5  # so many messages of a chat that seems behind
@@ -52,6 +53,8 @@ class Notes(Protocol):
     async def known(self, starts: Sequence[str]) -> set[str]: ...
 
     async def newest(self, keys: Sequence[str], types: Sequence[str]) -> Mapping[str, int]: ...
+
+    async def append(self, heard: Sequence[Heard]) -> list[Appended]: ...
 
     async def rhythm(self) -> Rhythm: ...
 
@@ -92,6 +95,7 @@ class Looker:
     _heads: dict[str, int] = field(default_factory=dict[str, int])  # chats whose newest message is known here
     _late: dict[str, float] = field(default_factory=dict[str, float])  # message -> when it was first not here
     _told_ms: int = 0  # the last word on the session that was thought about
+    _named: dict[str, str] = field(default_factory=dict[str, str])
 
     def begin_anew(self) -> None:
         """Take it that the session was started anew: what it hears from now on counts."""
@@ -295,6 +299,9 @@ class Looker:
         webhook should have brought is remembered, from when it was first found missing.
         """
         listed = await self.server.chats(COMPARED, within_s=within_s)
+        if new := [one for one in listed if self._named.get(str(one.wid)) != one.name]:
+            await name_groups(self.notes, new, to_ms(self.notes.ambient.clock.now()))
+            self._named |= {str(one.wid): one.name for one in new}
         chats = [one for one in listed if is_wanted(one, 0) and one.newest_ms]
         fresh = [one for one in chats if self._heads.get(str(one.wid)) != one.newest_ms]
         newest = await self.notes.newest([str(one.wid) for one in fresh], heard.MESSAGES)

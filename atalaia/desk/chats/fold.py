@@ -56,8 +56,9 @@ class Chats:
             "message.received": _Batch.message, "message.sent": _Batch.message,
             "message.revised": _Batch.message, "message.noticed": _Batch.message,
             "message.acked": _Batch.acked, "message.reacted": _Batch.reacted,
-            "contact.alias_learned": _Batch.learned, "contact.merged": _Batch.merged,
-            "contact.parted": _Batch.parted, "conversation.assigned": _Batch.assigned,
+            "contact.named": _Batch.named, "contact.alias_learned": _Batch.learned,
+            "contact.merged": _Batch.merged, "contact.parted": _Batch.parted,
+            "conversation.assigned": _Batch.assigned,
             "conversation.labelled": _Batch.labelled, "conversation.status_changed": _Batch.status_changed,
             "conversation.noted": _Batch.noted, "conversation.note_removed": _Batch.note_removed,
             "conversation.linked": _Batch.linked, "conversation.read": _Batch.read,
@@ -153,6 +154,15 @@ class _Batch:
         return self.shelf.get(chat_messages, identity) or new_message(event, data)
 
     # Contacts.
+
+    def named(self, event: Event, data: Data) -> None:
+        channel, chat = _channel(event, data), text(data.get("chat"))
+        if not chat:
+            return
+        alias = self.threads.alias(
+            event, channel, chat, text(data.get("contact")), is_group=bool(data.get("group"))
+        )
+        self.threads.named(event, alias["contact"], text(data.get("name"), 160))
 
     def learned(self, event: Event, data: Data) -> None:
         channel, chat = _channel(event, data), text(data.get("alias"))

@@ -22,6 +22,7 @@ _WORDS = {
     "message.send_changed": ("send", "idle", N_("Message to be sent: %(state)s")),
     "message.file_fetched": ("paperclip", "idle", N_("Attachment of a message is here")),
     "message.file_failed": ("paperclip", "ask", N_("Attachment of a message could not be fetched")),
+    "contact.named": ("users", "idle", N_("The group is called %(name)s")),
     "contact.alias_learned": ("user", "idle", N_("%(alias)s is the number %(phone)s")),
     "contact.alias_disputed": ("user", "ask", N_("%(alias)s may be %(phone)s; %(stands)s stands")),
     "contact.merged": ("user", "idle", N_("Two contacts were said to be one")),

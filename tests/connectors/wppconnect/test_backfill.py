@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atalaia.clock import SystemClock
-from atalaia.connectors.wppconnect import backfill
+from atalaia.connectors.wppconnect import backfill, heard
 from atalaia.connectors.wppconnect.backfill import MARGIN_MS, reconcile
 from atalaia.connectors.wppconnect.door import ChatHead
 from atalaia.connectors.wppconnect.wids import Wid, read_wid
@@ -33,11 +33,16 @@ class Page:
         for one in sorted(messages, key=lambda one: -one["t"]):
             self.messages_of.setdefault(one["chatId"], []).append(one)
         self.broken: set[str] = set()
+        self.names: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
 
     async def chats(self, count: int | None = None) -> list[ChatHead]:
         heads = [(chat, rows[0]["t"] * 1000) for chat, rows in self.messages_of.items()]
-        return [ChatHead(wid, t, 0, "", False) for chat, t in heads if (wid := read_wid(chat))]
+        return [
+            ChatHead(wid, t, 0, self.names.get(chat, ""), False)
+            for chat, t in heads
+            if (wid := read_wid(chat))
+        ]
 
     async def messages(self, chat: Wid, *, count: int, before: str = "") -> list[dict[str, Any]]:
         self.asked.append((str(chat), before))
@@ -172,3 +177,14 @@ async def test_store_and_log_agree_afterwards_whatever_was_missed(placed: list[t
     }
     assert len(log.heard) == len(due)
     assert report.recovered == len(due) - sum(came for _, _, came in placed)
+
+
+async def test_what_groups_are_called_is_written_down_once():
+    page, log = Page([stored("G1", chat=GROUP, author=NUMBER), stored("A1")]), Log()
+    page.names = {GROUP: "Plantão", NUMBER: "Bia"}  # what our phone's book calls a person is not his own word
+
+    for _ in range(2):
+        await caught_up(page, log)
+
+    named = [one for one in log.heard if one.type == heard.GROUP_NAME]
+    assert [(one.key, "Plantão" in one.body) for one in named] == [(GROUP, True)]

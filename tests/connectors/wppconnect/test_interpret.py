@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from atalaia.connectors.wppconnect import heard
 from atalaia.connectors.wppconnect.contacts import Contacts, Evidence
-from atalaia.connectors.wppconnect.wids import read_wid
+from atalaia.connectors.wppconnect.wids import Wid, read_wid
 from atalaia.errors import Unreadable
 from tests.connectors.wppconnect.ground import (
     GROUP,
@@ -285,3 +285,14 @@ def test_a_reaction_under_the_message_s_own_id_is_nobody_s():
     [reacted] = account.hear(told)
 
     assert (reacted.data["message"], reacted.data["by"]) == ("0:A1", "")
+
+
+def test_a_group_is_called_what_the_list_of_chats_calls_it():
+    account = Account()
+
+    [named] = account.take(heard.group_name(Wid("120363000000000777", "g.us"), "Plantão", NOON_S * 1000))
+    [said] = account.hear(message("G1", chat=GROUP, author=NUMBER))
+
+    assert (named.type, named.data["name"], named.data["contact"]) == (
+        "contact.named", "Plantão", said.data["contact"],
+    )  # fmt: skip

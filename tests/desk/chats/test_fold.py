@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from atalaia.connectors.wppconnect import heard
+from atalaia.connectors.wppconnect.wids import Wid
 from atalaia.desk.chats.fold import Chats
 from atalaia.desk.chats.reading import best_ack, thread_id
 from atalaia.events.model import Fact
@@ -265,3 +267,19 @@ def test_what_is_no_sense_is_no_crash(inbox: Inbox):
         inbox.tell(Fact(kind, "k", NOON_MS, {}))
         inbox.tell(Fact(kind, "k" * 200, NOON_MS, {"message": 7, "chat": ["x"], "author": "x", "by": ANA}))
     assert inbox.threads is not None
+
+
+def test_a_group_has_its_name_whichever_comes_first(inbox: Inbox):
+    name = heard.group_name(Wid("120363000000000777", "g.us"), "Plantão", NOON_S * 1000)
+    other = Inbox()
+    for fact in other.account.take(name):
+        other.tell(fact)
+    other.hear(message("G1", chat=GROUP, author=LID))
+    inbox.hear(message("G1", chat=GROUP, author=LID))
+    for fact in inbox.account.take(name):
+        inbox.tell(fact)
+
+    for one in (inbox, other):
+        contact = one.threads[0]["contact"]
+        names = {row["id"]: row["name"] for row in one.rows(chat_contacts)}
+        assert (one.threads[0]["is_group"], names[contact]) == (True, "Plantão")
