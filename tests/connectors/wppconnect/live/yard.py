@@ -22,8 +22,10 @@ from atalaia.connectors.wppconnect.hook import take_hook
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.connectors.wppconnect.wids import read_message_id
 from atalaia.errors import StoreUnavailable
+from atalaia.events.gaps import Gaps
 from atalaia.events.log import EventLog, Source
 from atalaia.events.policy import Policies
+from atalaia.reactions.folding import Folding
 from atalaia.store.store import Store
 from atalaia.store.tables import FACT, HEARD, connection_states, connections, events, gaps
 from simulators.wppconnect import Pace as SimulatedPace
@@ -198,6 +200,7 @@ class Yard:
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self._url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._folding = asyncio.create_task(self._fold())
         await self.sim.start()
         for name in self.names:
             self.sim.session(name).start({"webhook": self.hook_url(name)})
@@ -211,6 +214,17 @@ class Yard:
             await one.leave()
         await self.sim.stop()
         await self._runner.cleanup()
+        self._folding.cancel()
+        await asyncio.wait({self._folding})
+
+    async def _fold(self) -> None:
+        """Keep the ledger of gaps as the hub does: what is to be reconciled is read from it."""
+        folding = Folding(Gaps(), self.store, self.ambient)
+        folding.begin(None)
+        while True:
+            rung = self.store.bell.count(folding.topic)
+            if not await folding.turn():
+                await self.store.bell.wait(folding.topic, rung, at_most_s=60)
 
     async def keep(self, name: str, **changes: Any) -> Kept:
         """Configure one session by the server's door, and keep it."""

@@ -17,6 +17,7 @@ from tests.journeys.waiting import until
 from tests.web.old.gateway.whole import FRIEND, OTHER, SECRET, SESSION, Whole, simulator, whole
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(64)).decode()
+PDF = base64.b64encode(b"%PDF-1.7\n" + bytes(64)).decode()
 OGG = base64.b64encode(b"OggS" + bytes(64)).decode()
 
 
@@ -97,7 +98,7 @@ async def test_an_existing_hub_sends_each_kind_of_message_and_equal_texts_are_tw
     second, other = await hub.send(**to, text="bom dia")
     assert first.startswith("true_") and second.startswith("true_") and first != second and trace != other
     image, _ = await hub.send(**to, type="image", base64=PNG, caption="foto", text="")
-    document, _ = await hub.send(**to, type="document", fileName="conta.pdf", base64=PNG, caption="", text="")
+    document, _ = await hub.send(**to, type="document", fileName="conta.pdf", base64=PDF, caption="", text="")
     voice, _ = await hub.send(**to, type="audio", base64Ptt=OGG, audio_mime="audio/ogg", is_voice=True)
     assert len({first, second, image, document, voice}) == 5
     rows = [row for row in atalaia.sim.ledger(SESSION)["messages"] if row["from_me"]]
