@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Page, expect
 from simulators.wppconnect.models import Media
 from tests.browser.house import House, sign_in
 from tests.browser.looking import Visitor, english, picture, too_wide, violations
-from tests.journeys.messenger import Messenger, messenger
+from tests.journeys.messenger import SESSION, Messenger, messenger
 from tests.journeys.waiting import until
 
 PNG = base64.b64decode(
@@ -152,9 +152,14 @@ async def test_the_open_conversation_is_fit_for_everybody(desk: Desk):
     desk.phone.hear(kind="location", location=(-23.55, -46.63))
     await desk.phone.send(desk.chat, kind="text", text="certo")
     await desk.arrives(1)
+    await desk.phone.sim.faults.start("send_error", 600, session=SESSION)
+    doubt = await desk.phone.send(desk.chat, kind="text", text="chegou mesmo?")
+    await desk.phone.comes_to(doubt["id"], "uncertain")
     for theme, width in (("light", 1280), ("dark", 390)):
         page = await desk.open(theme=theme, width=width)
-        await expect(page.locator(".msg.is-mine")).to_have_count(1)
+        await expect(page.locator(".msg.is-mine:not(.is-sending)")).to_have_count(1)
+        await expect(page.locator(".is-sending")).to_contain_text("talvez enviada")
+        await expect(page.locator(".is-sending").get_by_role("link", name="O que se sabe")).to_be_visible()
         await expect(page.get_by_role("button", name="Buscar agora")).to_have_count(1)
         await picture(page, f"inbox-writing-{theme}-{width}", whole=True)
         assert await violations(page) == []

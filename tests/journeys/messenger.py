@@ -98,7 +98,7 @@ async def messenger(folder: Path, **settings: Any) -> AsyncIterator[Messenger]:
         hub = await stack.enter_async_context(running(given, {"wppconnect": CONNECTOR}))
         url = await stack.enter_async_context(serving(hub, listen("127.0.0.1", 0), lambda _: None))
         channel = await _connect(hub, sim, url)
-        _, token = await Tokens(hub.store, hub.ambient).make("test", tuple(SCOPES))
+        _, token = await Tokens(hub.store, hub.ambient).make("Portaria", tuple(SCOPES))
         http = aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
         stack.push_async_callback(http.close)
         one = Messenger(hub, url, sim, channel, http)

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest_asyncio
 
-from tests.journeys.messenger import FRIEND, SECRET, Messenger, messenger
+from tests.journeys.messenger import FRIEND, SECRET, SESSION, Messenger, messenger
 from tests.journeys.waiting import until
 
 PNG = base64.b64decode(
@@ -158,3 +158,25 @@ async def test_a_group_has_the_name_that_the_phone_shows(house: Messenger):
         return [one["name"] for one in found["items"] if one["group"] and one["name"]]
 
     assert await until(named, "the group's name") == [group.name]
+
+
+async def test_a_lost_answer_is_looked_up_and_ends_as_sent(house: Messenger):
+    chat = await house.chat()
+    await house.sim.faults.start("send_answer_lost", 600, session=SESSION)
+
+    asked = await house.send(chat, kind="text", text="chegou?")
+    done = await house.comes_to(asked["id"], "sent", "acked", "read")
+
+    assert [row["key"] for row in house.placed()] == [done["key"]]
+
+
+async def test_what_is_being_looked_up_is_not_sent_again_before_the_look_up_is_over(house: Messenger):
+    chat = await house.chat()
+    await house.sim.faults.start("send_error", 600, session=SESSION)
+
+    asked = await house.send(chat, kind="text", text="de novo")
+    doubt = await house.comes_to(asked["id"], "uncertain", "failed")
+    refused = await house.ask("POST", f"/api/hub/sends/{asked['id']}/again", 422)
+
+    assert (doubt["state"], doubt["may_repeat"], house.placed()) == ("uncertain", False, [])
+    assert "being looked up" in refused["detail"]

@@ -13,6 +13,7 @@ MB = 1024 * 1024
 BYTES_MAX = {"image": 16 * MB, "voice": 16 * MB, "document": 36 * MB}
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 RECORDINGS = ("audio/ogg",)  # as a voice message; other sounds are documents
+OPUS = b"OpusHead"  # stands in the first page of an OGG that phones play as a voice message
 NAME_CHARS = 200
 
 
@@ -45,7 +46,7 @@ def read_upload(content: bytes, filename: str = "", said: str = "", wanted: str 
         raise NotFitting("file", "A voice message is OGG with Opus; send other sounds as a document.")
     if wanted == "image" and kind not in PICTURES:
         raise NotFitting("file", "A picture is JPEG, PNG or WebP; send other files as a document.")
-    sent_as = wanted or ("image" if kind in PICTURES else "document")
+    sent_as = wanted or _best(kind, content)
     most = BYTES_MAX.get(sent_as, 0)
     if not most:
         raise NotFitting("kind", "A file is sent as image, voice or document.")
@@ -54,3 +55,9 @@ def read_upload(content: bytes, filename: str = "", said: str = "", wanted: str 
     shown = kind if kind != OTHER else said.partition(";")[0].strip()[:100] or OTHER
     name = filename.replace("\\", "/").rpartition("/")[2].strip()[:NAME_CHARS]
     return Upload(sent_as, content, shown, name)
+
+
+def _best(kind: str, content: bytes) -> str:
+    if kind in PICTURES:
+        return "image"
+    return "voice" if kind in RECORDINGS and OPUS in content[:64] else "document"

@@ -39,6 +39,8 @@ def test_what_fits_best_is_chosen_and_the_name_has_no_folders():
     picture = read_upload(JPEG, "C:\\fotos\\placa.jpg")
     other = read_upload(b"nota", "../nota.txt", "text/plain")
 
+    assert read_upload(b"OggS" + bytes(24) + b"OpusHead").kind == "voice"
+    assert read_upload(OGG).kind == "document"
     assert (picture.kind, picture.mimetype, picture.filename) == ("image", "image/jpeg", "placa.jpg")
     assert (other.kind, other.mimetype, other.filename) == ("document", "text/plain", "nota.txt")
 

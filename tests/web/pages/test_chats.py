@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from pydantic import BaseModel
 
@@ -222,3 +223,38 @@ async def test_a_composer_is_there_once_a_channel_can_send_and_asks_once(site: S
     assert "já estamos a</textarea>" not in shown
     chats = await site.parts.store.read(lambda tx: queries.chats_of(tx, thread.id))
     assert len(await site.parts.store.read(lambda tx: outbox.list_requests(tx, chats))) == 1
+
+
+async def test_send_again_is_offered_only_once_it_was_looked_up(site: Site):
+    one, line = await talking(site), Line()
+    box = site.parts.outbox = Outbox(site.parts.ambient, line)
+    browser, thread = await site.browser(), await one.thread("obrigado")
+    path, write = f"/chats/{thread.id}", site.parts.store.write
+    await write(lambda tx: box.ask(tx, thread.id, "text", {"text": "já vai"}, by="Ana", identity="r1"))
+    assert "Não enviar" in await text(browser, path)
+
+    await write(lambda tx: box.settle(tx, "r1", "uncertain"))
+    looking = await text(browser, path)
+    assert ("talvez enviada" in looking, "Enviar de novo" in looking) == (True, False)
+    assert "verificada" in await (await browser.post(f"{path}/sends/r1/again")).text()
+
+    await write(lambda tx: box.settle(tx, "r1", "uncertain", said="The message is in the chat."))
+    known = await text(browser, path)
+    assert ("Enviar de novo" in known, "A mensagem está na conversa" in known) == (True, True)
+    await browser.post(f"{path}/sends/r1/again")
+    assert line.asked == [("again", "r1")]
+
+
+async def test_files_are_refused_before_anything_is_sent_and_others_see_no_file(site: Site):
+    one, line = await talking(site), Line()
+    site.parts.outbox = Outbox(site.parts.ambient, line)
+    browser, thread = await site.browser(), await one.thread("obrigado")
+    form = aiohttp.FormData({"csrf": await browser.csrf(), "request_id": "r1", "as_kind": "voice"})
+    form.add_field("file", b"nota", filename="nota.txt")
+    async with browser.http.post(f"/chats/{thread.id}/send", data=form) as answer:
+        assert "OGG com Opus" in await answer.text()
+    assert line.taken == []
+    async with browser.http.get(f"/chats/{thread.id}/messages/{thread.last_message}/file") as answer:
+        assert answer.status == 404
+    async with (await site.api("calls:read")).get(f"/api/hub/messages/{thread.last_message}/file") as answer:
+        assert answer.status == 403
