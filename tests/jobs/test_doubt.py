@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from atalaia.jobs.ledger import answers_of_others
 from atalaia.jobs.rescue import give_up
 from atalaia.jobs.rows import Job
 from atalaia.jobs.submit import NotNow, WrongParams
@@ -44,6 +45,28 @@ async def test_a_person_says_that_it_happened_and_the_job_goes_on_with_what_was_
     assert (decided["step"], decided["choice"], decided["by"]) == ("order", "happened", "ana")
     assert decided["reason"] == "seen in the portal"
     assert (await yard.alarms())[-1] == "alert.resolved"
+
+
+async def test_a_person_decides_while_a_look_that_takes_long_goes_on(yard: Yard):
+    job = await doubtful(yard, probe="goes_on")
+    await yard.comes_to(job, "in_doubt")
+    await yard.decide(job, "happened", result={"number": 7})
+    done = await yard.comes_to(job, "done")
+
+    assert done.result["ordered"] == {"number": 7}
+    assert yard.upstream.done == {job.trace: 1}
+
+
+async def test_a_look_knows_what_other_jobs_of_its_kind_have_brought_about(yard: Yard):
+    await yard.start()
+    first, second = await yard.submit(resource="a"), await yard.submit(resource="b")
+    for job in (first, second):
+        await yard.comes_to(job, "done")
+
+    others = await yard.store.read(lambda tx: answers_of_others(tx, second, "order", second.created_ms))
+    assert others == [{"number": 1}]
+    later = yard.ambient.clock.now().timestamp() * 1000 + 1
+    assert await yard.store.read(lambda tx: answers_of_others(tx, second, "order", int(later))) == []
 
 
 async def test_what_is_in_doubt_is_told_once_and_what_a_probe_saw_beside_it(yard: Yard):

@@ -120,7 +120,9 @@ class ToyParams(BaseModel):
 
     resource: str = Field("one", min_length=1, description="What is worked on")
     how: str = Field("", description="How the toy answers: rejected, no_answer")
-    probe: str = Field("", description="What looking for the trace tells: look, cannot_tell; empty: nothing")
+    probe: str = Field(
+        "", description="What looking for the trace tells: look, cannot_tell, goes_on"
+    )
     supposes: bool = False  # whether the step knows what it would have answered
     session_token: str = Field("", description="A secret of the upstream")
 
@@ -159,6 +161,8 @@ def probe_of(context: JobContext, params: ToyParams) -> Callable[[Mapping[str, A
     """Answer the probe that the parameters ask for."""
 
     async def probe(evidence: Mapping[str, Any]) -> Verdict:
+        if params.probe == "goes_on":
+            await asyncio.Event().wait()
         if params.probe == "cannot_tell":
             return CannotTell("The toy keeps no traces today.")
         found = await look(context, str(evidence["tag"]))

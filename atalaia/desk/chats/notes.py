@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import orjson
 from sqlalchemy import Connection, and_, delete, or_, select
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.desk.chats.actions import PRODUCER, NoSuchChat, NotFitting
+from atalaia.desk.chats.reading import mapping
+from atalaia.desk.chats.reading import text as text_of
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
 from atalaia.store.chat_tables import chat_drafts, chat_notes, chat_replies
+from atalaia.store.tables import events
 from atalaia.store.upsert import upsert
 
 NOTES_MAX = 200
@@ -117,3 +121,11 @@ def delete_reply(tx: Connection, ambient: Ambient, by: Mapping[str, str], identi
     told = {"shortcut": shortcut, "by": dict(by)}
     fact = Fact("canned_reply.deleted", identity, to_ms(ambient.clock.now()), told)
     append_facts(tx, ambient, PRODUCER, [fact])
+
+
+def tickets_asked(tx: Connection, messages: Sequence[str]) -> dict[str, str]:
+    """Answer by message who asked for a ticket about it last; the fact is the link, as long as it is kept."""
+    e = events.c
+    query = select(e.key, e.body).where(e.key.in_(list(messages)), e.type == "ticket.stub_asked")
+    told = tx.execute(query.order_by(e.seq)).all()
+    return {row.key: text_of(mapping(mapping(orjson.loads(row.body)).get("by")).get("name")) for row in told}

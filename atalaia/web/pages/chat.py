@@ -61,7 +61,7 @@ class Shown:
     """What the page shows. older: where the messages before these begin; latest: these are the last ones.
 
     topics: what the page follows: each id under which facts speak of this conversation.
-    files: what became of attachments, by message.
+    files: what became of attachments, tickets: who asked for one, both by message.
     """
 
     one: Thread
@@ -77,6 +77,7 @@ class Shown:
     can_send: bool
     can_fetch: bool
     files: dict[str, File]
+    tickets: dict[str, str]
     people: list[Person]
     topics: str
     names: dict[str, str]
@@ -131,6 +132,7 @@ def read_shown(tx: Connection, parts: Parts, one: Thread, reader: str, window: W
     pairs = queries.chats_of(tx, one.id)
     contact = contacts.get_contact(tx, one.contact)
     assert contact is not None  # its chats are its identities
+    ids_shown = [message.id for message in window.messages]
     ids = [thread_id(one.channel, name) for name in contacts.below(tx, one.contact)]
     beside = queries.list_threads(tx, ThreadFilter(statuses=listed.ACTIVE), reader, limit=BESIDE)
     return Shown(
@@ -146,7 +148,8 @@ def read_shown(tx: Connection, parts: Parts, one: Thread, reader: str, window: W
         waiting=outbox.list_requests(tx, pairs),
         can_send=parts.outbox.can_send(tx, one.channel),
         can_fetch=parts.fetching.can_fetch(tx, one.channel),
-        files=files_of(tx, [message.id for message in window.messages]),
+        files=files_of(tx, ids_shown),
+        tickets=notes.tickets_asked(tx, ids_shown),
         people=[person for person in list_people(tx) if person.disabled_ms is None],
         topics=",".join(f"chat:{identity}" for identity in ids),
         names=connection_names(tx),

@@ -9,12 +9,18 @@ import pytest
 from pydantic import ValidationError
 
 from atalaia.connectors.wppconnect.calls import Reply
-from atalaia.connectors.wppconnect.sending import Outgoing, gateway_body, look_for, server_call
+from atalaia.connectors.wppconnect.sending import (
+    Outgoing,
+    gateway_body,
+    gateway_receiver,
+    look_for,
+    server_call,
+)
 from atalaia.connectors.wppconnect.server import refusal_of_send
 from atalaia.connectors.wppconnect.wids import Wid
 from atalaia.errors import InDoubt, Rejected, Unavailable
 from atalaia.jobs.model import CannotTell, Happened
-from tests.connectors.wppconnect.ground import NOON_S, NUMBER, own_message
+from tests.connectors.wppconnect.ground import GROUP, LID, NOON_S, NUMBER, own_message
 
 SHA = "a" * 64
 NOON_MS = NOON_S * 1000
@@ -143,3 +149,12 @@ def test_files_are_sent_whole():
     _, body = server_call(asked(kind="document", file=SHA), content)
 
     assert base64.b64decode(body["base64"].partition(",")[2]) == content
+
+
+def test_a_gateway_is_given_the_contact_s_number_and_never_the_digits_of_a_lid():
+    known = asked(to=LID, phone="551155500101")
+
+    assert gateway_receiver(known) == gateway_receiver(asked(to="551155500101@c.us")) == "551155500101"
+    for unknown in (LID, GROUP):
+        with pytest.raises(Rejected, match="numbers only"):
+            gateway_receiver(asked(to=unknown))

@@ -107,6 +107,16 @@ async def test_what_people_do_is_done_and_said(site: Site):
     assert "Um chamado foi pedido" in await asked.text()
 
 
+async def test_a_message_shows_that_a_ticket_is_asked_for_and_is_not_asked_for_twice(site: Site):
+    one = await talking(site)
+    browser, thread = await site.browser(), await one.thread("obrigado")
+    before = await text(browser, f"/chats/{thread.id}")
+    shown = await act(browser, one, f"/chats/{thread.id}/ticket", message=thread.last_message)
+
+    assert "chamado pedido por Ana" in shown
+    assert shown.count("Pedir um chamado") == before.count("Pedir um chamado") - 1
+
+
 async def test_looking_is_reading_also_for_who_may_not_act(site: Site):
     one = await talking(site)
     thread = await one.thread("obrigado")
