@@ -157,18 +157,21 @@ class Keeper:
         """While nobody kept the connection, nothing was heard: that is a gap like any other."""
         essential = self._kind.hearing
 
-        def work(tx: Connection) -> tuple[int | None, dict[str, int]]:
+        def work(tx: Connection) -> tuple[int | None, dict[str, int], dict[str, str]]:
             query = select(connection_states.c.heard_ms)
             row = tx.execute(query.where(connection_states.c.connection == self.configured.id)).first()
             mine = (planes.c.connection == self.configured.id, planes.c.seen_ms.is_not(None))
-            seen = tx.execute(select(planes.c.plane, planes.c.seen_ms).where(*mine))
+            seen = tx.execute(select(planes.c.plane, planes.c.seen_ms, planes.c.evidence).where(*mine)).all()
             proofs = {one.plane: one.seen_ms for one in seen}
+            told = {one.plane: json.loads(one.evidence).get("account") for one in seen}
+            accounts = {plane: str(account) for plane, account in told.items() if account}
             if row is None or row.heard_ms is None:
-                return None, proofs  # no session was open, so that a gap is open already
-            return min([row.heard_ms, *(proofs[one] for one in essential if one in proofs)]), proofs
+                return None, proofs, accounts  # no session was open, so that a gap is open already
+            since = min([row.heard_ms, *(proofs[one] for one in essential if one in proofs)])
+            return since, proofs, accounts
 
-        started, proofs = await self._retry(lambda: self.log.store.read(work))
-        self._planes.remember(proofs)
+        started, proofs, accounts = await self._retry(lambda: self.log.store.read(work))
+        self._planes.remember(proofs, accounts)
         if started is not None:
             gap = self.gap(started, "The hub was not running.", "downtime")
             await self._retry(lambda: self.append_facts([gap]))

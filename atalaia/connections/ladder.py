@@ -277,6 +277,8 @@ def step(state: Recovering, got: Got, now: datetime, ladder: Ladder) -> tuple[Re
     match state, got:
         case Person(), (Healthy() | Tick() | Helped()):
             return _of_person(state, got, now, ladder)
+        case Person(), Needed(cause=cause, ask=ask) if (cause, ask) != (state.cause, state.ask):
+            return replace(state, cause=cause, ask=ask), [AskPerson(cause, ask)]
         case Person(), _:
             return state, []
         case ((Trying() | Proving()), Needed(cause=cause, ask=ask)):

@@ -38,10 +38,11 @@ class PlaneBook:
         self.missing: set[str] = set()
         self._declared = declared
         self._before: dict[str, int] = {}
+        self._accounts: dict[str, str] = {}
 
-    def remember(self, proofs: Mapping[str, int]) -> None:
-        """Take when planes were proven last, as the process before wrote it down."""
-        self._before = dict(proofs)
+    def remember(self, proofs: Mapping[str, int], accounts: Mapping[str, str]) -> None:
+        """Take when planes were proven last, and whose session it was, as the last process wrote it down."""
+        self._before, self._accounts = dict(proofs), dict(accounts)
 
     def begin_anew(self, now_ms: int) -> None:
         """Take it that the upstream's session is another one: what the last one proved says nothing of it."""
@@ -52,6 +53,11 @@ class PlaneBook:
 
     def prove(self, plane: str, state: PlaneState, claim: str, evidence: dict[str, Any], now_ms: int) -> bool:
         """Note a look. Answers whether it proved the last one that was missing."""
+        # Whose session it is stays known, whatever proves the plane next.
+        if account := evidence.get("account"):
+            self._accounts[plane] = str(account)
+        elif plane in self._accounts:
+            evidence = {**evidence, "account": self._accounts[plane]}
         seen_ms = now_ms if state == "proven" else self._last(plane)
         self.seen[plane] = Seen(state, claim, evidence, seen_ms, now_ms)
         self.changed.add(plane)

@@ -87,6 +87,7 @@ class Recovery:
         self._proven_ms: dict[str, int] = {}
         self._claimed: Claimed | None = None
         self._told: Found | None = None
+        self._needed = ""  # why a person was last said to be needed
 
     def suspected(self, kind: Truth) -> None:
         """Take the session's own suspicion, e.g. that it is closed; a look comes before anything is done."""
@@ -101,6 +102,7 @@ class Recovery:
 
         said: why, as the reason people read; without it they read what to do.
         """
+        self._needed = said
         self._put(rungs.Needed(kind, ask), Found("person", kind, said, ask))
 
     def helped(self) -> None:
@@ -164,8 +166,9 @@ class Recovery:
                 if claimed is not None:
                     await self._port.settle(claimed, outcome, said)
             case rungs.AskPerson(cause=cause, ask=ask):
-                reason = self._told.said if self._told is not None else ""
-                await self._port.needs(reason or ask, ask=ask, kind=Truth(cause))
+                # The last look may have found something else, e.g. that it was still starting.
+                looked = self._told.said if self._told is not None and self._told.kind == cause else ""
+                await self._port.needs(looked or self._needed or ask, ask=ask, kind=Truth(cause))
             case rungs.Clear():
                 await self._port.live()
             case rungs.WakeAt(when=when):

@@ -110,6 +110,7 @@ PAIRS = {
     (PERSON, Healthy()): CALMED,
     (PERSON, Tick()): (PERSON, LOOK),
     (PERSON, Helped()): (Looking(NOW, "logged_out"), LOOK),
+    (PERSON, NEEDED): (Person(ago(9), "logged_out", "Pair it"), [AskPerson("logged_out", "Pair it")]),
 }
 
 

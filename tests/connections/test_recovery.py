@@ -456,9 +456,10 @@ async def test_an_upstreams_session_that_was_opened_anew_is_unproven_and_what_it
     await session.proves("page", "in")
     await until_async(lambda: _is(one, "suspect", "unproven"))
     await one.clock.run_for(2)
+    await until_async(lambda: _plane(one, "out", "unknown"))
 
     seen = await one.planes()
-    assert (seen["out"]["state"], seen["out"]["seen_ms"]) == ("unknown", proven)
+    assert seen["out"]["seen_ms"] == proven
     assert "Not proven since the session was opened." in seen["out"]["evidence"]
     [gap] = of(await one.facts(), "gap.opened")
     assert (gap["from_ms"], gap["cause"]) == (proven, "It was paired anew.")
@@ -485,5 +486,15 @@ async def test_the_next_process_shows_planes_as_unproven_and_still_knows_when_th
     assert (await one.planes())["in"]["seen_ms"] == proven
 
 
+async def test_whose_session_it_is_stays_known_whatever_proves_its_plane_next(one: Rig):
+    await one.start()
+    session = await one.upstream.opened(1)
+    session.port.prove("page", "proven", account="5511955500201@c.us")
+    session.port.prove("page", "failing", said="gone")
+    await one.clock.run_for(2)
+    await until_async(lambda: _plane(one, "page", "failing"))
+    assert "5511955500201@c.us" in (await one.planes())["page"]["evidence"]
+
+
 async def _plane(rig: Rig, name: str, state: str) -> bool:
-    return (await rig.planes())[name]["state"] == state
+    return (await rig.planes()).get(name, {}).get("state") == state

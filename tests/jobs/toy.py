@@ -120,9 +120,7 @@ class ToyParams(BaseModel):
 
     resource: str = Field("one", min_length=1, description="What is worked on")
     how: str = Field("", description="How the toy answers: rejected, no_answer")
-    probe: str = Field(
-        "", description="What looking for the trace tells: look, cannot_tell, goes_on"
-    )
+    probe: str = Field("", description="What looking for the trace tells: look, cannot_tell, goes_on")
     supposes: bool = False  # whether the step knows what it would have answered
     session_token: str = Field("", description="A secret of the upstream")
 

@@ -161,6 +161,7 @@ class Looker:
                 return None
             case Word.QRCODE | Word.PHONECODE:
                 self.notes.prove("page", "failing", claim=claim.said)
+                self.notes.prove("browser", "unknown", claim=claim.said)
                 return Found("person", Truth.PAIRING, "The session waits to be paired.", SCAN, None, evidence)
             case Word.INITIALIZING:
                 return self._of_starting(evidence)

@@ -167,6 +167,7 @@ class Session:
         evidence = {"claim": claim.said}
         if claim.word is Word.CONNECTED and self._away:
             await self._opened()
+            self._recovery.helped()  # nobody has to pair it any more, though nothing is proven yet
         self._away = claim.word is not Word.CONNECTED
         if claim.word is Word.QRCODE:
             return Found("person", Truth.PAIRING, "The session waits to be paired.", SCAN, None, evidence)
@@ -269,9 +270,9 @@ class Session:
         for plane, kind in (("message_in", "messages"), ("message_out", "acks"), ("page", "presence")):
             at = last.get(kind, 0)
             if at > self._since_ms and now_ms - at <= fresh_ms:
-                self._port.prove(plane, "proven", heard=kind)
+                self._port.prove(plane, "proven", came=kind)
         if now_ms - newest <= fresh_ms:
-            self._port.prove("intake", "proven", heard="a webhook")
+            self._port.prove("intake", "proven", came="a webhook")
         return last
 
     async def _notice_pages(self, told_ms: int) -> None:

@@ -303,6 +303,7 @@ _EVIDENCE = {
     "waiting_bytes": N_("%(value)s bytes wait to be written"),
     "channel": N_("channel %(value)s"),
     "account": N_("number %(value)s"),
+    "came": N_("came by itself: %(value)s"),
     "chats": N_("%(value)s chats"),
 }
 _UNTOLD = ("n", "app", "newest_event_ms", "error", "oldest_ms", "since_ms", "last_ms")

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from atalaia.connectors.wppconnect import pairing
 from atalaia.connectors.wppconnect.canary import ACKED
+from atalaia.connectors.wppconnect.gateway import GatewayDoor
 from atalaia.store.tables import events, planes
 from tests.connectors.wppconnect.live.yard import KEY, Kept, Yard
 
@@ -73,7 +74,11 @@ async def test_a_session_that_a_person_pairs_again_is_live_without_a_restart(ope
     await comes_to(kept, "live", at_most_s=300)
     await yard.passing(kept.has_all, at_most_s=4000)
     assert await kept.tried() == tried, "what it missed is brought in, and nothing is restarted for it"
-    assert all(gap.closed_ms is not None for gap in await kept.gaps())
+
+    async def is_accounted_for() -> bool:
+        return all(gap.closed_ms is not None for gap in await kept.gaps())
+
+    await yard.passing(is_accounted_for)
 
 
 async def test_another_number_than_the_expected_one_needs_a_person(open_yard: Any):
@@ -110,3 +115,15 @@ async def test_a_server_that_does_not_fit_its_library_is_warned_of_at_the_start(
     raised = await kept.told("alert.raised")
     assert len(raised) == alerts
     assert KEY not in str(raised)
+
+
+async def test_by_a_gateway_alone_a_session_that_was_paired_is_unproven_until_something_comes(open_yard: Any):
+    yard: Yard = await open_yard(NAME)
+    yard.sim.phone(NAME).unlink()
+    kept = await yard.keep_by_gateway(NAME)
+    await comes_to(kept, "needs_person")
+    async with GatewayDoor(kept.settings, yard.clock) as gateway:
+        await gateway.start()  # as a person does who asks for a code
+    await yard.passing(lambda: yard.sim.scan(NAME) == "")
+    await comes_to(kept, "suspect", "unproven")
+    assert (await kept.state())[1] == "unproven", "it is connected, but a gateway proves nothing"
