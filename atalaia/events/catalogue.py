@@ -109,7 +109,7 @@ FACTS: tuple[FactType, ...] = (
     FactType("message.noticed", "conversation", "The chat says something itself: a group changed, a call was missed.", _MESSAGE),
     FactType("message.acked", "conversation", "How far a message came; negative levels are kinds of failure.", ("message", "key", "ack", "from_me", "channel", "conversation", "contact", "by")),
     FactType("message.reacted", "conversation", "Somebody reacted to a message; an empty text takes it back.", ("message", "key", "channel", "conversation", "contact", "text", "by")),
-    FactType("message.send_changed", "conversation", "How far a message came that somebody asked to send: queued, sent, failed or uncertain.", ("request", "state", "kind", "text", "channel", "conversation", "chat", "key", "job", "said", "by")),
+    FactType("message.send_changed", "conversation", "How far a message came that somebody asked to send: queued, sent, failed, uncertain, or dropped by a person.", ("request", "state", "kind", "text", "channel", "conversation", "chat", "key", "job", "said", "by")),
     FactType("message.file_fetched", "conversation", "The attachment of a message is kept here; `file` is its SHA-256, `mimetype` what its content is.", ("message", "key", "channel", "conversation", "file", "mimetype", "size_bytes", "tries")),
     FactType("message.file_failed", "conversation", "The attachment of a message could not be fetched within a day.", ("message", "key", "channel", "conversation", "said", "tries")),
     FactType("contact.named", "contact", "What the upstream calls a group.", ("channel", "chat", "contact", "group", "name")),

@@ -26,10 +26,11 @@ from atalaia.store.chat_tables import chat_aliases, chat_messages, chat_outbox
 from atalaia.store.store import serialise
 
 QUEUED, SENT, ACKED, READ, FAILED, UNCERTAIN = "queued", "sent", "acked", "read", "failed", "uncertain"
+DROPPED = "dropped"  # it failed, and a person wants it no more
 KINDS = ("text", "image", "document", "voice", "location", "reply", "reaction")
 FILES = ("image", "document", "voice")
 _NEXT = {
-    QUEUED: (SENT, FAILED, UNCERTAIN), UNCERTAIN: (SENT, FAILED, QUEUED), FAILED: (QUEUED, SENT),
+    QUEUED: (SENT, FAILED, UNCERTAIN), UNCERTAIN: (SENT, FAILED, QUEUED), FAILED: (QUEUED, SENT, DROPPED),
 }  # fmt: skip
 _DEVICE, _READ = 2, 3  # levels of receipts
 TEXT_CHARS_MAX = 60_000
@@ -67,7 +68,7 @@ class Sender(Protocol):
 class Request:
     """One thing to send. id: our own, also the idempotency key of its job. key: the upstream's, once known.
 
-    state: queued, sent, acked (on the device), read, failed, uncertain.
+    state: queued, sent, acked (on the device), read, failed, uncertain, dropped.
     body: by kind; text, quoted (the upstream's id of the message that is answered), message (ours of it),
         file (SHA-256), mimetype, filename, size_bytes, latitude, longitude, reaction.
     said: why it failed or waits; what looking it up has found, "" while that goes on.
@@ -204,8 +205,13 @@ class Outbox:
         return one
 
     def call_off(self, tx: Connection, identity: str, by: str) -> Request:
-        """Send it no more. Errors: `NoSuchChat`, `NotFitting` when it has left or ended."""
+        """Send it no more; one that failed is shown no more.
+
+        Errors: `NoSuchChat`, `NotFitting` when it has left.
+        """
         one = self._hold(tx, identity)
+        if one.state == FAILED and self.settle(tx, identity, DROPPED, said=one.said):
+            return self._hold(tx, identity)
         if one.state not in (QUEUED, UNCERTAIN):
             raise NotFitting("id", "It has left or ended already.")
         assert self.sender is not None
@@ -282,12 +288,21 @@ def list_requests(tx: Connection, chats: Sequence[tuple[str, str]]) -> list[Requ
     if not chats:
         return []
     of_chat = or_(*(and_(o.channel == channel, o.chat == chat) for channel, chat in chats))
-    open_ones = or_(o.kind != "reaction", o.state != SENT)
+    open_ones = and_(o.state != DROPPED, or_(o.kind != "reaction", o.state != SENT))
     query = _requests().where(of_chat, open_ones, or_(m.id.is_(None), m.kind == "unknown"))
     found = [
         _read(row) for row in tx.execute(query.order_by(o.asked_ms.desc(), o.id.desc()).limit(SHOWN_MAX))
     ]
     return found[::-1]
+
+
+def unsent(tx: Connection, threads: Sequence[str]) -> frozenset[str]:
+    """Answer the conversations with something that failed or is uncertain, for a person to look at."""
+    o, a = chat_outbox.c, chat_aliases.c
+    same = and_(a.channel == o.channel, a.chat == o.chat)
+    query = select(a.thread).select_from(chat_outbox.join(chat_aliases, same))
+    wanted = query.where(o.state.in_((FAILED, UNCERTAIN)), a.thread.in_(list(threads)))
+    return frozenset(tx.scalars(wanted.distinct()))
 
 
 def _stored(tx: Connection, identity: str) -> str:

@@ -49,7 +49,7 @@ class SendAsked(Asked):
 
 
 class SendingOut(Wire):
-    """One thing to send. state: queued, sent, acked (on the device), read, failed, uncertain.
+    """One thing to send. state: queued, sent, acked (on the device), read, failed, uncertain, dropped.
 
     said: why it waits or failed; of an uncertain one what the look-up found, empty while that goes on.
     may_repeat: it failed, or was looked up and not found. key: the upstream's, once known.
@@ -161,7 +161,7 @@ async def send_happened(request: Request, send: Identity, who: Writer) -> Sendin
 
 @routes.post("/hub/sends/{send}/call-off", dependencies=ONCE)
 async def call_off(request: Request, send: Identity, who: Writer) -> SendingOut:
-    """Send it no more, if it has not left."""
+    """Send it no more, if it has not left; one that failed is shown no more."""
     parts = parts_of(request)
     return await _write(parts, lambda tx: parts.outbox.call_off(tx, send, who.name))
 

@@ -74,6 +74,7 @@ class Shown:
     draft: str
     replies: list[Reply]
     waiting: list[Asked]
+    unsent: frozenset[str]
     can_send: bool
     can_fetch: bool
     files: dict[str, File]
@@ -146,6 +147,7 @@ def read_shown(tx: Connection, parts: Parts, one: Thread, reader: str, window: W
         draft=notes.get_draft(tx, reader, pairs),
         replies=notes.list_replies(tx),
         waiting=outbox.list_requests(tx, pairs),
+        unsent=outbox.unsent(tx, [other.id for other in beside]),
         can_send=parts.outbox.can_send(tx, one.channel),
         can_fetch=parts.fetching.can_fetch(tx, one.channel),
         files=files_of(tx, ids_shown),

@@ -13,6 +13,7 @@ from atalaia.clock import from_ms
 from atalaia.connections.queries import list_connections
 from atalaia.connections.queries import names as connection_names
 from atalaia.desk.chats import queries
+from atalaia.desk.chats.outbox import unsent
 from atalaia.desk.chats.queries import NOBODY, UNREAD_MAX, Message, Thread, ThreadFilter
 from atalaia.desk.chats.sniffing import SHOWN
 from atalaia.desk.chats.threads import ACTIVE, STATUSES
@@ -80,13 +81,17 @@ FAILED_TICKS = {
 
 @dataclass
 class Listed:
-    """One page of conversations. counts: by status, over all. channels: those that there are."""
+    """One page of conversations. counts: by status, over all. channels: those that there are.
+
+    unsent: conversations with something of ours that failed or is uncertain.
+    """
 
     threads: list[Thread]
     following: str | None
     counts: dict[str, int]
     labels: list[str]
     names: dict[str, str]
+    unsent: frozenset[str] = frozenset()
     channels: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     @property
@@ -150,6 +155,7 @@ def read_list(
         counts=queries.count_by_status(tx, wanted.channel),
         labels=queries.labels_in_use(tx),
         names=connection_names(tx),
+        unsent=unsent(tx, [one.id for one in threads]),
         channels=channels_of(tx, parts),
     )
 

@@ -47,6 +47,7 @@ _STATES = {
     "sent": N_("sent"),
     "failed": N_("failed"),
     "uncertain": N_("uncertain"),
+    "dropped": N_("taken away"),
 }
 _KINDS = {"content": N_("readable now"), "edit": N_("edited"), "revoked": N_("deleted by its author")}
 

@@ -268,3 +268,20 @@ async def test_files_are_refused_before_anything_is_sent_and_others_see_no_file(
         assert answer.status == 404
     async with (await site.api("calls:read")).get(f"/api/hub/messages/{thread.last_message}/file") as answer:
         assert answer.status == 403
+
+
+async def test_what_failed_is_seen_in_the_list_until_somebody_takes_it_away(site: Site):
+    one = await talking(site)
+    box = site.parts.outbox = Outbox(site.parts.ambient, Line())
+    browser, thread = await site.browser(), await one.thread("obrigado")
+    write = site.parts.store.write
+    await write(lambda tx: box.ask(tx, thread.id, "text", {"text": "já vai"}, by="Ana", identity="r1"))
+    assert "conferir envio" not in await text(browser, "/chats")
+    await write(lambda tx: box.settle(tx, "r1", "failed", said="The file is empty."))
+
+    assert "conferir envio" in await text(browser, "/chats")
+    page = await text(browser, f"/chats/{thread.id}")
+    assert ("Tirar daqui" in page, "O arquivo está vazio." in page) == (True, True)
+    await browser.post(f"/chats/{thread.id}/sends/r1/call-off")
+    assert "conferir envio" not in await text(browser, "/chats")
+    assert "já vai" not in await text(browser, f"/chats/{thread.id}")
