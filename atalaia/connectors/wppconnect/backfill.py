@@ -28,6 +28,7 @@ AT_ONCE = 2
 PAUSE_S = 0.2
 BATCH = 200
 NAMED_MAX = 50
+NO_TIME = 1 << 62
 
 
 class Ledger(Protocol):
@@ -81,13 +82,17 @@ class Report:
         return checked, found
 
 
-async def reconcile(store: Store, ledger: Ledger, clock: Clock, from_ms: int) -> Report:
+async def reconcile(
+    store: Store, ledger: Ledger, clock: Clock, from_ms: int, upto_ms: int | None = None
+) -> Report:
     """Read every chat that changed since `from_ms`, and append what is in it.
 
+    upto_ms: what was sent later is left to its webhook. Were it brought in, nobody would ever notice that no
+    webhook comes any more.
     Errors: those of the list of chats; a chat that cannot be read is in the report, and the others are read.
     `StoreUnavailable` and `Fenced` of our own log end it.
     """
-    return await _Catchup(store, ledger, clock, max(0, from_ms - MARGIN_MS)).run()
+    return await _Catchup(store, ledger, clock, max(0, from_ms - MARGIN_MS), upto_ms).run()
 
 
 def is_wanted(chat: ChatHead, since_ms: int) -> bool:
@@ -107,11 +112,14 @@ async def name_groups(ledger: Ledger, chats: Sequence[ChatHead], now_ms: int) ->
 
 
 class _Catchup:
-    def __init__(self, store: Store, ledger: Ledger, clock: Clock, since_ms: int) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, clock: Clock, since_ms: int, upto_ms: int | None
+    ) -> None:
         self._store = store
         self._ledger = ledger
         self._clock = clock
         self._since_ms = since_ms
+        self._upto_ms = upto_ms
         self._report = Report(since_ms)
 
     async def run(self) -> Report:
@@ -156,8 +164,11 @@ class _Catchup:
                 break
         else:
             self._report.cut.append(str(chat.wid))
-        wanted = [one for one in found.values() if _time(one) >= self._since_ms]
+        wanted = [one for one in found.values() if _time(one) >= self._since_ms and not self._is_young(one)]
         return sorted(wanted, key=_time)
+
+    def _is_young(self, message: Json) -> bool:
+        return self._upto_ms is not None and self._upto_ms < _time(message) < NO_TIME
 
     async def _append(self, messages: list[Json]) -> None:
         """Write a chat's messages down in their order, and count what nobody had told us."""
@@ -201,4 +212,4 @@ def _serialized(message: Json) -> str:
 
 def _time(message: Json) -> int:
     """Answer when a message was sent; one without a time counts as new."""
-    return read_time_ms(message.get("t")) or read_time_ms(message.get("timestamp")) or 1 << 62
+    return read_time_ms(message.get("t")) or read_time_ms(message.get("timestamp")) or NO_TIME

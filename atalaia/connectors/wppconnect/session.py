@@ -312,7 +312,7 @@ class Session:
             try:
                 from_ms = what.from_ms - (ROUTINE_BACK_MS if what.routine else 0)
                 store = _Marking(server, self._settings)
-                report = await reconcile(store, self._port, self._clock, from_ms)
+                report = await reconcile(store, self._port, self._clock, from_ms, self._upto_ms())
             except (UpstreamError, Rejected):
                 continue  # the gap stays open, and is handed out again
             early, self._early = self._early, []
@@ -333,7 +333,7 @@ class Session:
             if not due:
                 continue
             try:
-                await self._catch_up(min(due))
+                await self._catch_up(min(due), self._upto_ms())
             except UpstreamError:
                 continue  # it is still due at the next look
             self._repeats = [one for one in self._repeats if one[0] > now]
@@ -355,10 +355,14 @@ class Session:
     def _own(self) -> Wid | None:
         return self._looker.own if self._server is not None else None
 
-    async def _catch_up(self, from_ms: int) -> None:
+    async def _catch_up(self, from_ms: int, upto_ms: int | None = None) -> None:
         """Bring in what a look has found missing, before the gap's own account of it."""
         store = _Marking(cast("ServerDoor", self._server), self._settings)
-        self._early.append(await reconcile(store, self._port, self._clock, from_ms))
+        self._early.append(await reconcile(store, self._port, self._clock, from_ms, upto_ms))
+
+    def _upto_ms(self) -> int:
+        """Answer until when a message that is still missing was missed; a younger one may be on its way."""
+        return max(self._looker.since_ms, self._now_ms() - round(self._settings.behind_s * 1000))
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())

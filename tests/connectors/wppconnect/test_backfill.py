@@ -188,3 +188,12 @@ async def test_what_groups_are_called_is_written_down_once():
 
     named = [one for one in log.heard if one.type == heard.GROUP_NAME]
     assert [(one.key, "Plantão" in one.body) for one in named] == [(GROUP, True)]
+
+
+async def test_a_message_that_may_still_come_by_webhook_is_left_to_it():
+    page = Page([stored("A1", NOON_S), stored("A2", NOON_S + 60), stored("A3", NOON_S + 300)])
+    log = Log()
+    report = await reconcile(page, log, Quick(), (NOON_S - 60) * 1000, (NOON_S + 60) * 1000)
+    assert (report.recovered, len(log.heard)) == (2, 2)
+    report = await reconcile(page, log, Quick(), (NOON_S - 60) * 1000)
+    assert report.recovered == 1

@@ -119,7 +119,10 @@ async def test_a_server_that_does_not_fit_its_library_is_warned_of_at_the_start(
 
 async def test_by_a_gateway_alone_a_session_that_was_paired_is_unproven_until_something_comes(open_yard: Any):
     yard: Yard = await open_yard(NAME)
+    session = yard.sim.session(NAME)
+    await session.close()
     yard.sim.phone(NAME).unlink()
+    session.start({"deviceName": "gateway"})
     kept = await yard.keep_by_gateway(NAME)
     await comes_to(kept, "needs_person")
     async with GatewayDoor(kept.settings, yard.clock) as gateway:
