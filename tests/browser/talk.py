@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from atalaia.clock import to_ms
+from atalaia.connections.pairing import Code, Pairing
 from atalaia.connectors.connector import Connector
 from atalaia.connectors.setup import Setup
 from atalaia.desk.chats import notes, queries
@@ -30,7 +31,16 @@ class Nothing(BaseModel):
     """A gateway of tests needs no settings."""
 
 
-GATEWAY = Connector("gateway", "Canal de teste", Nothing, None, world="chats")
+async def _look(settings: object, ambient: object) -> Code:
+    return Code("scan", "QRCODE", text="2@test-only")
+
+
+async def _begin(settings: object, ambient: object, connection: str, phone: str) -> bool:
+    return True
+
+
+PAIRING = Pairing(_look, _begin, by_number=lambda _: True, expected=lambda _: "5511955500201")
+GATEWAY = Connector("gateway", "Canal de teste", Nothing, None, world="chats", pairing=PAIRING)
 
 
 def can_send(app: FastAPI) -> None:
