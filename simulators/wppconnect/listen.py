@@ -146,7 +146,7 @@ class Listener:
         if message.media is not None and not sealed:
             big = self.host.rules.take("big_media_body", session=self.session.name)
             if big is not None:
-                message.media.size = max(message.media.size, int(big.number("size_bytes", 5_000_000)))
+                message.media.grow(int(big.number("size_bytes", 5_000_000)))
             if self.host.config.auto_download or big is not None:
                 after_s = self.host.draw(self.host.pace.download_s)
                 told = objects.with_file(told, message)

@@ -394,3 +394,11 @@ async def test_a_population_writes_by_day_hardly_at_night_and_the_same_for_the_s
             kinds = {one.kind for one in phone.messages.values()}
             assert {"chat", "image", "ptt"} <= kinds and any(one.author for one in phone.messages.values())
     assert stories[0] == stories[1]
+
+
+def test_a_file_with_content_of_its_own_grows_behind_its_end():
+    media = Media("application/pdf", "a.pdf", 4, 1, data=base64.b64encode(b"%PDF").decode())
+    media.grow(9)
+    assert (media.size, base64.b64decode(media.data)) == (9, b"%PDF" + bytes(5))
+    media.grow(3)
+    assert media.size == 9

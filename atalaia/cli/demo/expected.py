@@ -12,12 +12,12 @@ NOT_ASKED: Texts = (
 
 _PAGE: dict[str, Texts] = {
     "page_crash": (
-        "Em 15 s, “Travada”: o servidor segue dizendo CONNECTED, a prova falha, e fechar não ajuda. Alguns "
-        "minutos depois o agente encerra o navegador, e a sessão volta; sem agente, alguém é chamado. "
-        "Encerre o navegador aqui em cima para não esperar.",
-        "Within 15 s “Hung”: the server goes on saying CONNECTED, the proof fails, and a close does not "
-        "help. Some minutes later the agent ends the browser, and the session is back; without one a person "
-        "is called. End the browser above if you do not want to wait.",
+        "Em 15 s, “Travada”: o servidor segue dizendo CONNECTED, a prova falha. Com agente, o navegador é "
+        "encerrado e a sessão volta em segundos. Sem agente, fechar não ajuda: depois de alguns minutos "
+        "alguém é chamado; encerre o navegador aqui em cima e salve os ajustes da conexão.",
+        "Within 15 s “Hung”: the server goes on saying CONNECTED, the proof fails. With an agent the "
+        "browser is ended, and the session is back in seconds. Without one a close does not help: after "
+        "some minutes a person is called; end the browser above and save the connection's settings.",
     ),
     "page_hang": (
         "Como a página travada: “Travada” em 15 s, e fechar não tem resposta.",
@@ -27,7 +27,7 @@ _PAGE: dict[str, Texts] = {
         "Em 10 s, “Navegador perdido”; é fechada e iniciada, e volta em poucos segundos. A lacuna conta o "
         "que faltou.",
         "Within 10 s “Browser lost”; it is closed and started, and is back in seconds. The gap accounts for "
-        "the time.",
+        "what was missed.",
     ),
     "deaf": (
         "Um cliente escreve logo em seguida. Em 15 s, “Conectada, mas surda”, com a mensagem como prova; "
@@ -46,10 +46,10 @@ _PAGE: dict[str, Texts] = {
         "brought in.",
     ),
     "conflict": (
-        "De 20 em 20 s a outra ponta toma a conta. As provas falham e voltam; o que chega nesse meio-tempo "
-        "é trazido.",
-        "Every 20 s the other end takes the account. Proofs fail and come back; what comes meanwhile is "
-        "brought in.",
+        "De 20 em 20 s a outra ponta toma a conta por 10 s, e o que chega nesse meio-tempo entra na página "
+        "sem webhook. Deixe clientes escreverem: o que faltou é achado como surdez e trazido.",
+        "Every 20 s the other end takes the account for 10 s, and what comes meanwhile enters the page "
+        "without a webhook. Let customers write: what is missing is found as deafness and brought in.",
     ),
     "no_in_chat": (
         "Nada: a página responde e o WhatsApp responde a ela. Uma palavra a mais ou a menos não prova nada.",
@@ -59,16 +59,20 @@ _PAGE: dict[str, Texts] = {
 
 _STARTING: dict[str, Texts] = {
     "stuck_initializing": (
-        "Só na próxima abertura: acabe também com o navegador. “Iniciando” por 20 s, depois a escada; sem "
-        "agente, o navegador que sobra precisa de alguém.",
-        "At the next opening only: end the browser, too. “Starting” for 20 s, then the ladder; without an "
-        "agent the leftover browser needs a person.",
+        "Só na próxima abertura: encerre também o navegador, aqui em cima. Depois de tentar em vão, "
+        "“Iniciando” há mais de 20 s: com agente o navegador que sobra é encerrado e a sessão volta quando "
+        "a falha acabar; sem agente, alguém é chamado.",
+        "At the next opening only: end the browser above, too. After a try in vain it is “Starting” for "
+        "more than 20 s: with an agent the leftover browser is ended, and the session is back once the "
+        "fault is over; without one a person is called.",
     ),
     "orphan_browser": (
-        "Só na próxima vez que é fechada, por exemplo por “surda”: o navegador antigo segura o perfil e a "
-        "sessão não abre. Com agente ele é encerrado; sem agente, alguém é chamado.",
-        "The next time it is closed only, e.g. for being deaf: the old browser holds the profile, and the "
-        "session does not open. With an agent it is ended; without one a person is called.",
+        "Só na próxima vez que é fechada: ligue também “Conectado mas surdo”. O navegador antigo segura o "
+        "perfil e a sessão não abre; alguns minutos depois o agente o encerra; sem agente, alguém é "
+        "chamado.",
+        "The next time it is closed only: switch on “Connected but deaf”, too. The old browser holds the "
+        "profile, and the session does not open; some minutes later the agent ends it; without one a person "
+        "is called.",
     ),
     "no_session_name_after_close": (
         "Nada: cada sessão tem um endereço próprio de webhook, que diz de quem é o evento.",
@@ -91,9 +95,10 @@ _STARTING: dict[str, Texts] = {
     ),
     "version_skew": (
         "A versão ao lado de “Servidor” passa a 2.8.6. Remova também o aparelho: o servidor segue "
-        "CONNECTED, e mesmo assim a página não obtém resposta do WhatsApp.",
+        "CONNECTED, e mesmo assim a página não obtém resposta do WhatsApp: “Conectada, mas surda” em 20 s, "
+        "e depois o código.",
         "The version beside “Server” becomes 2.8.6. Remove the device, too: the server stays CONNECTED, and "
-        "yet the page gets no answer from WhatsApp.",
+        "yet the page gets no answer from WhatsApp: “Connected but deaf” within 20 s, and then the code.",
     ),
     "old_spelling": (
         "Nada por si só; com “Aparelho removido” o evento vem com a grafia antiga e é entendido do mesmo "
