@@ -78,16 +78,15 @@ class Onlooker:
         events = await self.demo.hub.store.read(lambda tx: read_after(tx, 0, limit=100_000))
         return events[-1].seq
 
+    async def rows(self) -> list[Any]:
+        query = select(chat_messages).where(chat_messages.c.channel == self.connection)
+        rows = await self.demo.hub.store.read(lambda tx: list(tx.execute(query)))
+        assert len({row.key for row in rows}) == len(rows), "each message is there once"
+        return rows
+
     async def messages(self) -> dict[str, bool]:
         """Answer the messages of the channel's conversations by their keys: whether each was recovered."""
-
-        def read(tx: Connection) -> list[Any]:
-            query = select(chat_messages).where(chat_messages.c.channel == self.connection)
-            return list(tx.execute(query))
-
-        rows = await self.demo.hub.store.read(read)
-        assert len({row.key for row in rows}) == len(rows), "each message is there once"
-        return {row.key: row.recovered for row in rows}
+        return {row.key: row.recovered for row in await self.rows()}
 
     def placed(self) -> set[str]:
         return {row["key"] for row in self.demo.chats.simulator.ledger(SUPPORT)["messages"]}
@@ -119,6 +118,9 @@ async def test_a_channel_made_deaf_by_the_button_is_found_mended_and_accounted_f
     async with looking_on(tmp_path) as one:
         await until(one.is_live, "the channel is live", within_s=WITHIN_S, known=one.placed)
         await until(one.has_all, "yesterday is in the conversations", within_s=WITHIN_S)
+        rows = await one.rows()
+        assert all(row.heard_ms - row.sent_ms < 2000 for row in rows if not row.recovered)
+        assert any(row.recovered for row in rows), "yesterday had a deaf hour, too"
         before, seq, pressed_ms = one.placed(), await one.head(), to_ms(one.demo.hub.ambient.clock.now())
         disturbed = one.demo.chats.simulator.disturbed(SUPPORT)
 

@@ -19,16 +19,19 @@ from atalaia.clock import SystemClock, to_ms
 from atalaia.connections.registry import Configured
 from atalaia.connections.truth import Truth
 from atalaia.connectors.setup import Setup
+from atalaia.connectors.wppconnect import CONNECTOR
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.desk.chats import notes, queries
 from atalaia.desk.chats.actions import Acts
 from atalaia.desk.chats.queries import Thread, ThreadFilter
 from atalaia.errors import AtalaiaError
 from atalaia.events.gaps import Reconciled, closing
-from atalaia.events.log import Source, append_facts, append_heard
+from atalaia.events.log import Source, append_facts, append_heard, head, read_after
 from atalaia.events.model import Fact, Heard
 from atalaia.ids import derived_uuid7
+from atalaia.reactions.interpreter import Memory
 from atalaia.serve import Hub
+from atalaia.store.tables import HEARD
 from simulators.wppconnect import Pace, PhoneOwner, World, WppSimulator, owner
 
 log = structlog.get_logger(__name__)
@@ -44,6 +47,7 @@ PATIENCE: dict[str, Any] = {
     "answer_within_s": 6,
 }  # fmt: skip
 TEAM = {"kind": "person", "id": "", "name": "Ana Prado"}
+EVENTS_MAX = 10_000
 LOOK_S, LOOKS_MAX = 0.5, 240
 
 
@@ -199,29 +203,45 @@ def _yesterday(
     tx: Connection, hub: Hub, connection: str, told: list[tuple[int, Heard]], missed: Missed | None
 ) -> None:
     """Write down what was heard in the last day, each at its time, and the gap of that day."""
-    policies = hub.log.policies
+    policies, before = hub.log.policies, head(tx)
     for at_ms, one in sorted(told, key=lambda row: row[0]):
-        then = Ambient(clock_at(at_ms), hub.ambient.ids, hub.ambient.random)
-        append_heard(tx, then, policies, [(Source(connection), [one])])
-    if missed is None:
-        return
+        append_heard(tx, _then(hub, at_ms), policies, [(Source(connection), [one])])
+    _understand(tx, hub, connection, before)
+    if missed is not None:
+        _account(tx, hub, connection, missed, len(told))
+
+
+def _understand(tx: Connection, hub: Hub, connection: str, seq: int) -> None:
+    """Write down what that meant, each at the same time; the hub itself finds these facts told already."""
+    [one] = CONNECTOR.interpretations
+    interpreter = one.make(connection, Memory())
+    for event in read_after(tx, seq, limit=EVENTS_MAX, family=HEARD):
+        facts = interpreter.take(event)
+        append_facts(tx, _then(hub, event.recorded_ms), one.name, facts, connection=connection)
+
+
+def _account(tx: Connection, hub: Hub, connection: str, missed: Missed, messages: int) -> None:
+    """Write down how the gap of yesterday was found and closed."""
     gap = derived_uuid7(missed.from_ms, f"demo:{connection}")
     said = "The page has messages that no webhook brought."
     opened = {
         "id": gap, "from_ms": missed.from_ms, "to_ms": missed.found_ms, "cause": said, "origin": "found",
         "planes": ["message_in"], "history": True,
     }  # fmt: skip
-    checked = {"chats": PEOPLE, "of": PEOPLE, "messages": len(told)}
+    checked = {"chats": PEOPLE, "of": PEOPLE, "messages": messages}
     report = Reconciled(checked, {"messages": missed.messages}, lost="no")
     closed = closing(report, missed.from_ms, missed.found_ms, gaps=[gap], history=True)
     at = missed.found_ms
-    then = Ambient(clock_at(at), hub.ambient.ids, hub.ambient.random)
     facts = [
         Fact("session.looked", connection, at, {"health": "sick", "kind": Truth.DEAF, "said": said}),
         Fact("gap.opened", connection, missed.from_ms, opened),
         Fact("gap.closed", connection, at, closed),
     ]
-    append_facts(tx, then, "demo", facts, connection=connection)
+    append_facts(tx, _then(hub, at), "demo", facts, connection=connection)
+
+
+def _then(hub: Hub, at_ms: int) -> Ambient:
+    return Ambient(clock_at(at_ms), hub.ambient.ids, hub.ambient.random)
 
 
 class Team:

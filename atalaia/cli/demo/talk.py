@@ -21,7 +21,7 @@ from simulators.wppconnect.objects import message_json
 from simulators.wppconnect.population import busy
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
-HOURS, TALKS, GROUP_LINES = 24, 16, 9
+HOURS, TALKS, GROUP_LINES = 24, 16, 5
 WAITING = 2  # dialogues of the last hour that nobody has answered yet
 DEAF_MS = 45 * MINUTE_MS
 READ = 3
@@ -75,8 +75,8 @@ class Talk:
 
     def _groups(self, now_ms: int) -> Iterator[Placed]:
         for group in self.phone.groups.values():
-            for _ in range(GROUP_LINES):
-                author, text = self.random.choice(group.members), self.random.choice(GROUP)
+            for text in self.random.sample(GROUP, GROUP_LINES):
+                author = self.random.choice(group.members)
                 yield Placed(self._moment(now_ms), group.handle, Line(text), author)
 
     def _moment(self, now_ms: int) -> int:
