@@ -89,7 +89,15 @@ class Chats:
             one.session: Talk(simulator, one.session, one.dialogues, Random(f"{SEED}:{one.session}"))
             for one in CHANNELS
         }
-        return cls(simulator, talks)
+        made = cls(simulator, talks)
+        for one in CHANNELS:
+            made.take_for_unknown(one.session)
+        return made
+
+    def take_for_unknown(self, session: str) -> None:
+        """Let the server take one contact's number for one that does not exist, as it does with some."""
+        marina = next(iter(self.simulator.phone(session).people.values()))
+        self.simulator.host.called_strangers.setdefault(session, set()).add(marina.number)
 
     async def furnish(self, hub: Hub, base: str) -> None:
         """Make both connections, with a yesterday where they are new; `base` is the hub's own address."""

@@ -161,10 +161,10 @@ _COMING: dict[str, Texts] = {
 
 _GOING: dict[str, Texts] = {
     "double_reply_400_but_sent": (
-        "Para um número que não existe (final 9999) o servidor responde 400 e envia: a mensagem fica "
-        "“incerta” até ser encontrada na conversa, e nunca sai duas vezes.",
-        "To a number that does not exist (ending in 9999) the server answers 400 and sends: the message is "
-        "uncertain until it is found in the chat, and never leaves twice.",
+        "Responda a Marina: o servidor diz 400, que o número dela não existe, e envia. A mensagem é achada "
+        "na conversa em seguida e consta como enviada, uma vez; o trabalho mostra a dúvida.",
+        "Answer Marina: the server says 400, that her number does not exist, and sends. The message is "
+        "found in the chat at once and stands as sent, once; its job shows the doubt.",
     ),
     "lid14_bug": (
         "Nada: a uma identidade oculta o Atalaia escreve dizendo que é uma.",
@@ -175,10 +175,10 @@ _GOING: dict[str, Texts] = {
         "Nothing: a repeated receipt does not change the ticks.",
     ),
     "send_request_lost": (
-        "Responda a alguém: a mensagem fica “incerta”; não é encontrada na conversa, e alguém decide se sai "
-        "de novo.",
-        "Answer somebody: the message is uncertain; it is not found in the chat, and a person decides "
-        "whether to send it again.",
+        "Responda a alguém: a mensagem fica “talvez enviada”; não é encontrada na conversa, e alguém decide "
+        "se sai de novo.",
+        "Answer somebody: the message stands as “perhaps sent”; it is not found in the chat, and a person "
+        "decides whether to send it again.",
     ),
     "send_answer_lost": (
         "Responda a alguém: a conexão cai depois do envio. A mensagem é encontrada na conversa e consta "
@@ -193,10 +193,10 @@ _GOING: dict[str, Texts] = {
         "being sent again.",
     ),
     "send_error": (
-        "Responda a alguém: o servidor responde 500, o que não prova nada; a mensagem fica “incerta” até "
-        "alguém decidir.",
-        "Answer somebody: the server answers 500, which proves nothing; the message is uncertain until "
-        "somebody decides.",
+        "Responda a alguém: o servidor responde 500, o que não prova nada; a mensagem fica “talvez enviada” "
+        "até alguém decidir.",
+        "Answer somebody: the server answers 500, which proves nothing; the message stands as “perhaps "
+        "sent” until somebody decides.",
     ),
 }
 
