@@ -19,22 +19,23 @@ from atalaia.connections.registry import Configured, Registry, Version
 from atalaia.deliveries.subscription import list_subscriptions, open_secrets
 from atalaia.desk.alerts.channels import learn_channels
 from atalaia.errors import ConfigError, StoreUnavailable
+from atalaia.events.model import Event
 from atalaia.store.bell import LEASES
 from atalaia.version import VERSION
-from atalaia.web import api, assets, hooks, intake, pages, problems, render
+from atalaia.web import assets, hooks, intake, problems, render
 from atalaia.web.access import TokenCache, Who, forbidden, require, who_of
-from atalaia.web.api.connections import learn
+from atalaia.web.api import health as health_api
 from atalaia.web.door import Door
 from atalaia.web.health import Health
 from atalaia.web.hooks import Hooks
 from atalaia.web.i18n import View
 from atalaia.web.intake import Intake
+from atalaia.web.late import LateRoutes
 from atalaia.web.limits import Limiter
-from atalaia.web.live import Live, may_follow
+from atalaia.web.live import Live, Renderer, may_follow
 from atalaia.web.old.traffilog import common as old_common
 from atalaia.web.old.traffilog.cors import Cors, OldOrigins
 from atalaia.web.old.traffilog.late import OldAddresses
-from atalaia.web.pages.wall_many import drawn_truths
 from atalaia.web.parts import Parts
 from atalaia.web.problems import MEDIA_TYPE, ProblemDetails, invalid
 
@@ -50,6 +51,7 @@ class App(FastAPI):
     intake: Intake | None = None
     hooks: Hooks | None = None
     old: OldAddresses | None = None
+    late: LateRoutes | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.intake is not None and scope["type"] == "http" and scope["path"].startswith(intake.PREFIX):
@@ -62,14 +64,17 @@ class App(FastAPI):
             return
         if self.old is not None and scope["type"] == "http" and self.old.meant_by(scope["path"]):
             self.old.load()
+        if self.late is not None and scope["type"] == "http":
+            self.late.load_for(scope["path"])
         await super().__call__(scope, receive, send)
 
 
 def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> FastAPI:
     """Answer the application over these parts.
 
-    routers: the pages; None = all there are. State for routes and templates: `parts`, `ambient`, `zone`,
-    `worlds`, `health` (one word), `live`, `token_cache`, `sign_in_limiter`.
+    routers: the pages; None = all there are. They and the API are loaded at their first call. State for
+    routes and templates: `parts`, `ambient`, `zone`, `worlds`, `health` (one word), `live`, `token_cache`,
+    `sign_in_limiter`.
     """
     app = App(
         title="Atalaia",
@@ -82,7 +87,7 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     )
     cache = TokenCache(parts.tokens, parts.ambient)
     live = Live(parts)
-    live.draw("truths", drawn_truths(parts))
+    live.draw("truths", _drawn_truths(parts))
     health = Health(
         parts, lambda word: live.announce("health", lambda language: _draw_health(word, language))
     )
@@ -99,22 +104,32 @@ def create_app(parts: Parts, routers: Iterable[APIRouter] | None = None) -> Fast
     app.state.sign_in_limiter = Limiter(parts.ambient.clock, parts.settings.sign_ins_per_minute)
     problems.install(app)
     old_common.install(app)
-    drawn = pages.ROUTERS if routers is None else routers
-    first = (*api.ROUTERS, _own_routes(app))
-    app.state.routers = (*first, *drawn)
+    first = (health_api.routes, _own_routes(app))
+    app.state.routers = (*first, *(routers or ()))
     for router in first:
-        app.router.routes.extend(router.routes)  # `include_router` would build each of them a second time
+        app.router.routes.extend(router.routes)
     origins = OldOrigins(parts.settings.old_origins)
     app.old = OldAddresses(app, origins)
-    for router in drawn:
+    for router in routers or ():
         app.router.routes.extend(router.routes)
-    app.router.routes.extend(assets.static_routes())
+    static = assets.static_routes()
+    app.router.routes.extend(static)
+    app.late = LateRoutes(app, static[0], with_pages=routers is None)
     app.openapi = lambda: _openapi(app)
     app.add_middleware(Door, parts=parts, cache=cache, origins=origins)
     app.add_middleware(Cors, allowed=origins)
     app.intake = Intake(parts, cache)
     app.hooks = Hooks(parts)
     return app
+
+
+def _drawn_truths(parts: Parts) -> Renderer:
+    def draw(event: Event, language: str) -> str | None:
+        from atalaia.web.pages.wall_many import draw_truth  # somebody looks at it, so it is there already
+
+        return draw_truth(parts, event, language)
+
+    return draw
 
 
 def _draw_health(word: str, language: str) -> str:
@@ -183,7 +198,7 @@ async def _learn_connections(app: FastAPI) -> set[str]:
     changed = [identity for identity, version in current.items() if learned.get(identity) != version]
     if changed:
         for one in await parts.store.read(lambda tx: _readable(tx, parts.registry, changed)):
-            learn(parts, one.settings)
+            parts.learn(one.settings)
             learned[one.id] = current[one.id]
     return {version.connector for version in current.values()}
 
@@ -231,6 +246,8 @@ def _openapi(app: App) -> dict[str, Any]:
     if app.openapi_schema is None:
         if app.old is not None:
             app.old.load()
+        if app.late is not None:
+            app.late.load("api")
         schema = get_openapi(
             title=app.title,
             version=app.version,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
+from pydantic import BaseModel, SecretStr
 from sqlalchemy import Connection
 
 from atalaia.ambient import Ambient
@@ -70,6 +71,12 @@ class Parts:
         self.outbox = Outbox(self.ambient, JobSender(orders, sending_kinds(self.connectors)))
         self.fetching = fetching_of(self.settings, self.ambient, orders, self.connectors)
         self.files = FileStore(self.settings.data_dir / FOLDER, self.ambient.ids)
+
+    def learn(self, settings: BaseModel) -> None:
+        """Let the redactor know the secrets of a connection, wherever they may show up."""
+        for value in settings.model_dump(mode="python").values():
+            if isinstance(value, SecretStr):
+                self.redactor.learn(value.get_secret_value())
 
 
 def parts_of(request: Request) -> Parts:

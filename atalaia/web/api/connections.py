@@ -150,7 +150,7 @@ async def create_connection(
     parts = parts_of(request)
     setup = setup_of(parts)
     settings = setup.read(asked.connector, asked.settings)
-    learn(parts, settings)
+    parts.learn(settings)
     made = await parts.store.write(
         lambda tx: setup.create(tx, asked.connector, asked.name, settings, by=who.name, desired=asked.desired)
     )
@@ -214,7 +214,7 @@ async def change_connection(
     if asked.settings is not None:
         opened, _ = open_settings(before.settings)
         settings = setup.read(before.connector, {**opened, **asked.settings}, before=before.settings)
-        learn(parts, settings)
+        parts.learn(settings)
     await parts.store.write(
         lambda tx: setup.change(
             tx, connection, by=who.name, name=asked.name, settings=settings, desired=asked.desired
@@ -237,13 +237,6 @@ def setup_of(parts: Parts) -> Setup:
     return Setup(parts.registry, parts.ambient, parts.secretbox, parts.connectors, parts.formats)
 
 
-def learn(parts: Parts, settings: BaseModel) -> None:
-    """Let the redactor know the secrets of a connection, wherever they may show up."""
-    for value in settings.model_dump(mode="python").values():
-        if isinstance(value, SecretStr):
-            parts.redactor.learn(value.get_secret_value())
-
-
 def open_settings(settings: BaseModel) -> tuple[dict[str, Any], list[str]]:
     """Answer the settings that are no secrets, JSON-able, and the names of the secrets that have a value."""
     opened: dict[str, Any] = settings.model_dump(mode="json")
@@ -262,7 +255,7 @@ async def try_settings(
     """Try settings as the connector knows to; without such knowledge, say that they are well formed."""
     setup = setup_of(parts)
     settings = setup.read(connector, given, before=before)
-    learn(parts, settings)
+    parts.learn(settings)
     check = setup.connector(connector).check
     if check is None:
         return [CheckStep("settings", "ok", "The settings are well formed; there is nothing else to try.")]

@@ -16,7 +16,7 @@ from atalaia.connections.session import CheckStep
 from atalaia.connectors.connector import Connector
 from atalaia.errors import AtalaiaError, ConfigError
 from atalaia.web.access import Who, require
-from atalaia.web.api.connections import configured, learn, open_settings, setup_of, try_settings
+from atalaia.web.api.connections import configured, open_settings, setup_of, try_settings
 from atalaia.web.i18n import N_
 from atalaia.web.pages.common import Words, flash, look, screens, show
 from atalaia.web.pages.forms import errors_by_field, groups_of, read_form
@@ -111,7 +111,7 @@ async def save(request: Request, who: Writer) -> Response:
     if not asked.anyway and not _was_tested(parts, asked):
         said = words(N_("The settings were changed after the test. Test them again, or save anyway."))
         return _box(request, Tried(error=said))
-    learn(parts, asked.settings)
+    parts.learn(asked.settings)
     identity = await _write(parts, asked, who)
     await _refresh(request)
     answer = Response(status_code=204, headers={"HX-Redirect": f"/connections/{identity}"})

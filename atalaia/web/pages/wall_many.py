@@ -25,7 +25,6 @@ from atalaia.connectors.connector import Connector
 from atalaia.events.model import Event
 from atalaia.web import render
 from atalaia.web.i18n import View
-from atalaia.web.live import Renderer
 from atalaia.web.pages.common import ROWS
 from atalaia.web.pages.wall import Card, card_of, row_of, state_of
 from atalaia.web.parts import Parts
@@ -182,27 +181,21 @@ def first_tiles(
 # What the live stream tells.
 
 
-def drawn_truths(parts: Parts) -> Renderer:
-    """Answer what draws a change of state, for whoever has that connection on the screen."""
-
-    def draw(event: Event, language: str) -> str | None:
-        state = event.type.removeprefix("connection.")
-        if state not in _STATES:
-            return None
-        data: dict[str, Any] = orjson.loads(event.body)
-        evidence: dict[str, Any] = data.get("evidence") or {}
-        told = next((claim for claim in map(_failing_claim, evidence.values()) if claim in TOLD_HEALTH), "")
-        kind, connector = str(data.get("kind") or ""), str(data.get("connector") or "")
-        one = Brief(
-            event.key, connector, "", "off" if state == "stopped" else "on", state, kind, event.occurred_ms,
-            "", told,
-        )  # fmt: skip
-        shown = state_of(one, parts.connectors.get(connector), event.occurred_ms)
-        known = f"truth_{kind}" if state == "needs_person" and kind else ""
-        view = View(language, now_ms=to_ms(parts.ambient.clock.now()))
-        return render.draw_macro(view, "truth", event.key, shown, event.occurred_ms, known)
-
-    return draw
+def draw_truth(parts: Parts, event: Event, language: str) -> str | None:
+    """Draw a change of state, for whoever has that connection on the screen; None for any other event."""
+    state = event.type.removeprefix("connection.")
+    if state not in _STATES:
+        return None
+    data: dict[str, Any] = orjson.loads(event.body)
+    evidence: dict[str, Any] = data.get("evidence") or {}
+    told = next((claim for claim in map(_failing_claim, evidence.values()) if claim in TOLD_HEALTH), "")
+    kind, connector = str(data.get("kind") or ""), str(data.get("connector") or "")
+    desired = "off" if state == "stopped" else "on"
+    one = Brief(event.key, connector, "", desired, state, kind, event.occurred_ms, "", told)
+    shown = state_of(one, parts.connectors.get(connector), event.occurred_ms)
+    known = f"truth_{kind}" if state == "needs_person" and kind else ""
+    view = View(language, now_ms=to_ms(parts.ambient.clock.now()))
+    return render.draw_macro(view, "truth", event.key, shown, event.occurred_ms, known)
 
 
 def _failing_claim(seen: Any) -> str:

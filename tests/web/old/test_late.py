@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from atalaia.web import api
+from atalaia.web.api import health, routers
 from atalaia.web.old.traffilog.cors import OldOrigins
 from atalaia.web.old.traffilog.late import OldAddresses
 from atalaia.web.old.traffilog.routes import ROUTERS
 
 ROOT = Path(__file__).resolve().parents[3]
 PATHS = sorted({str(getattr(route, "path", "")) for router in ROUTERS for route in router.routes})
-OWN = sorted({str(getattr(route, "path", "")) for router in api.ROUTERS for route in router.routes})
+OWN = sorted(
+    {
+        str(getattr(route, "path", ""))
+        for router in (*routers.ROUTERS, health.routes)
+        for route in router.routes
+    }
+)
 
 
 @pytest.fixture
