@@ -57,7 +57,7 @@ def backup(
     database_url: DatabaseUrl = None,
     config: Config = None,
 ) -> None:
-    """Write database, photos, exports, key file and settings into one file, while the hub runs."""
+    """Write database, photos, attachments, exports, key and settings into one file, while the hub runs."""
     settings = settings_of(data_dir, database_url, config)
     _refuse_postgresql(settings, "backup")
     source = settings.data_dir / DATABASE
@@ -71,7 +71,7 @@ def backup(
     except (OSError, sqlite3.Error) as error:
         to.unlink(missing_ok=True)
         fail(f"The backup failed: {getattr(error, 'strerror', None) or error}. Nothing was left behind.")
-    beside = f", {files} photos and exports in it" if files else ""
+    beside = f", {files} photos, attachments and exports in it" if files else ""
     say(f"{to}: {to.stat().st_size // 1024} KiB{beside}, readable by you alone.")
     if without_key:
         say(f"The key file is not in it. Keep a copy of {settings.key_path}: without it, secrets are lost.")

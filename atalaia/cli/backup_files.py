@@ -1,4 +1,4 @@
-"""The files beside the database that belong to it: photos of installations, exported records."""
+"""The files beside the database that belong to it: photos, attachments of messages, exported records."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from pathlib import Path
 from atalaia.desk.exports.destinations import FOLDER as EXPORTS
 from atalaia.desk.installations.photos import FOLDER as PHOTOS
 from atalaia.errors import ConfigError
+from atalaia.store.files import FOLDER as MEDIA
 
-FOLDERS = (PHOTOS, EXPORTS)
+FOLDERS = (PHOTOS, MEDIA, EXPORTS)
 CHUNK = 1_048_576
-_PHOTO = re.compile(rf"{PHOTOS}/([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})")
+_HASHED = re.compile(rf"(?:{PHOTOS}|{MEDIA})/([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})")
 _EXPORT = re.compile(rf"{EXPORTS}/[\w-]+\.(csv|xlsx)")
 
 
 def add_files(tar: tarfile.TarFile, data: Path, closed: Callable[[tarfile.TarInfo], tarfile.TarInfo]) -> int:
     """Add what is there now, after the database was copied; answer how many files.
 
-    A photo's file is written before its row and never changed, an export's is replaced as a whole, so all
-    that the copied database names is among them, and none is half. closed: takes this machine's users out.
+    A photo's or attachment's file is written before its row and never changed, an export's is replaced as a
+    whole, so all that the copied database names is among them, and none is half. closed: takes this machine's
+    users out.
     """
     added = 0
     for file in _files(data):
@@ -35,16 +37,16 @@ def add_files(tar: tarfile.TarFile, data: Path, closed: Callable[[tarfile.TarInf
 
 
 def extract_files(tar: tarfile.TarFile, folder: Path) -> int:
-    """Put the files of a backup into `folder`; answer how many. Errors: `ConfigError` for a damaged photo."""
+    """Put the files of a backup into `folder`; answer how many. Errors: `ConfigError` for a damaged one."""
     extracted = 0
     for about in tar:
-        photo = _PHOTO.fullmatch(about.name)
-        if not about.isfile() or not (photo or _EXPORT.fullmatch(about.name)):
+        hashed = _HASHED.fullmatch(about.name)
+        if not about.isfile() or not (hashed or _EXPORT.fullmatch(about.name)):
             continue
         about.mode = 0o600
         tar.extract(about, folder, filter="data")
-        if photo and _digest(folder / about.name) != photo.group(2):
-            raise ConfigError(f"A photo in it is damaged: {about.name}.")
+        if hashed and _digest(folder / about.name) != hashed.group(2):
+            raise ConfigError(f"A file in it is damaged: {about.name}.")
         extracted += 1
     return extracted
 
@@ -58,7 +60,7 @@ def _files(data: Path) -> Iterator[Path]:
     for name in FOLDERS:
         for file in sorted((data / name).rglob("*")):
             inside = file.relative_to(data).as_posix()
-            if (_PHOTO.fullmatch(inside) or _EXPORT.fullmatch(inside)) and file.is_file():
+            if (_HASHED.fullmatch(inside) or _EXPORT.fullmatch(inside)) and file.is_file():
                 yield file
 
 

@@ -13,6 +13,7 @@ import pytest
 from atalaia.ambient import Ambient
 from atalaia.desk.installations.photos import Album
 from atalaia.store.connect import open_store
+from atalaia.store.files import FileStore
 from tests.cli.conftest import Command
 from tests.cli.ground import ARI_PASSWORD
 from tests.cli.test_events import ask
@@ -73,13 +74,15 @@ def test_photos_and_exports_come_back_with_the_database_that_names_them(
     export.parent.mkdir()
     export.write_text("one line")
     (folder / "exports" / "instalacoes-2026-11.csv.new").write_text("half a li")
-    assert "2 photos and exports" in run("backup", str(file)).out
+    sent = FileStore(folder / "media", Ambient().ids).keep(b"a voice message")
+    assert "3 photos, attachments and exports" in run("backup", str(file)).out
     with tarfile.open(file) as tar:
         assert not {one.name for one in tar if one.mode & 0o077}
     assert run("restore", str(file), folder=other).status == 0
     names = "select name, sha256 from photos"
     assert ask(other, names) == ask(folder, names) == [("Client 112/TST1A23/Placa1.jpg", photo.name)]
     assert (other / photo.relative_to(folder)).read_bytes() == JPEG
+    assert FileStore(other / "media", Ambient().ids).read(sent) == b"a voice message"
     assert [(one.name, one.read_text()) for one in (other / "exports").iterdir()] == [
         (export.name, "one line")
     ]
@@ -100,7 +103,7 @@ def test_a_damaged_photo_is_not_restored(run: Command, folder: Path, tmp_path: P
     run("backup", str(file))
     done = run("restore", str(file), folder=tmp_path / "other")
     assert done.status == 1
-    assert "photo in it is damaged" in done.errors
+    assert "A file in it is damaged" in done.errors
     assert not (tmp_path / "other" / "atalaia.db").exists()
 
 
