@@ -23,6 +23,7 @@ from atalaia.connections.silence import Suspicion
 from atalaia.connections.truth import NOT_HEARING, Truth
 from atalaia.connectors.wppconnect import versions
 from atalaia.connectors.wppconnect.agent import BrowserAgent
+from atalaia.connectors.wppconnect.asking import Asker
 from atalaia.connectors.wppconnect.backfill import Report, reconcile
 from atalaia.connectors.wppconnect.calls import NoAnswer
 from atalaia.connectors.wppconnect.canary import Canary, marked
@@ -325,9 +326,13 @@ class Session:
         self._repeats += [(now + after, from_ms) for after in REPEATS_S]
 
     async def _repeat(self) -> None:
-        """Read again what was reconciled while the page may not have known all of it."""
-        while self._server is not None:
+        """Read again what was reconciled while the page may not have known all of it, and who is hidden."""
+        if self._server is None:
+            return
+        asker = Asker(self._server, self._port, self._clock, self._settings.store_every_s)
+        while True:
             await self._clock.sleep(self._settings.probe_every_s)
+            await asker.turn()
             now = self._clock.monotonic()
             due = [from_ms for at, from_ms in self._repeats if at <= now]
             if not due:
