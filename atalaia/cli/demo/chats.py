@@ -151,6 +151,13 @@ class Chats:
         if rate > 0:
             await asyncio.gather(*(talk.go_on(rate) for talk in self.talks.values()))
 
+    async def hide(self, session: str) -> None:
+        """Let a contact who wrote before write by a hidden identity from now on."""
+        talk = self.talks[session]
+        if contact := talk.next_to_hide():
+            await self.simulator.faults.start("lid_migration", session=session, contact=contact)
+            talk.press(contact)
+
     # ---- what the panel's buttons do -----------------------------------------------------
 
     def deeds(self) -> Mapping[str, Callable[[str], Awaitable[None]]]:
@@ -173,6 +180,8 @@ class Chats:
         """Read the code; a session that shows none is started first, as the person at its page does."""
         one = self.simulator.session(session)
         if self.simulator.scan(session):
+            if one.page is not None and not self.simulator.phone(session).linked:
+                await one.close()  # an old server takes a removed device for a connected one
             one.start({})
             for _ in range(20):
                 await asyncio.sleep(0.2)

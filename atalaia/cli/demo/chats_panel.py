@@ -76,6 +76,9 @@ class _Speaking:
     session: str
 
     async def start(self, name: str, seconds: float | None = None, times: int | None = None) -> None:
+        if name == "lid_migration":
+            await self.chats.hide(self.session)
+            return
         faults = self.chats.simulator.one(self.session).faults
         await faults.start(name, seconds, times)
         if name == "double_reply_400_but_sent":
@@ -110,6 +113,6 @@ class _Whole:
 SPOKEN = frozenset(
     {
         "deaf", "socket_timeout", "ciphertext_then_chat", "ciphertext_never_resolved", "webhook_delay",
-        "webhook_lost", "lid_migration", "case_alias", "events_disabled",
+        "webhook_lost", "case_alias", "events_disabled",
     }
 )  # fmt: skip

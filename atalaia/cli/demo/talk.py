@@ -124,11 +124,17 @@ class Talk:
             del self._open[place]
         return self.put(Placed(now, handle, line))
 
-    def press(self) -> Message:
-        """Let a customer write now."""
+    def press(self, handle: str = "") -> Message:
+        """Let a customer write now: this one, or anybody."""
         now = to_ms(self.simulator.clock.now())
-        handle = self.random.choice(sorted(self.phone.people))
+        handle = handle or self.random.choice(sorted(self.phone.people))
         return self.put(Placed(now, handle, Line(self.random.choice(PRESSED))))
+
+    def next_to_hide(self) -> str:
+        """Answer who wrote last of those who appear by their number, empty when nobody does any more."""
+        people, written = self.phone.people, reversed(self.phone.messages.values())
+        shown = {handle for handle, one in people.items() if one.number and not one.migrated}
+        return next((one.chat for one in written if one.chat in shown), next(iter(sorted(shown)), ""))
 
     def press_file(self) -> Message:
         """Let a customer send a photo or a voice message now."""
