@@ -30,7 +30,7 @@ async def test_what_is_asked_for_first_is_answered_as_ever(site: Site):
         "/health",
         "/metrics",
         "/api/connections",
-        "/settings/me",
+        "/system",
         "/connections",
         "/api/openapi.json",
     ):

@@ -9,7 +9,7 @@ from typing import Any, cast
 import orjson
 from sqlalchemy import Connection
 
-from atalaia.connections.queries import ConnectionSeen
+from atalaia.connections.queries import Brief, ConnectionSeen
 from atalaia.events.queries import EventFilter, newest
 
 _READ_MAX = 32
@@ -40,7 +40,7 @@ class Book:
 _read: dict[int, Book] = {}
 
 
-def book_of(tx: Connection, connections: Iterable[ConnectionSeen]) -> Book:
+def book_of(tx: Connection, connections: Iterable[ConnectionSeen | Brief]) -> Book:
     """Answer the directories of these connections as one book."""
     listed = list(connections)
     with_one = {kind for kind in {one.connector for one in listed} if _has_directories(tx, kind)}
@@ -60,7 +60,7 @@ def _has_directories(tx: Connection, connector: str) -> bool:
     return bool(newest(tx, EventFilter(types=(f"{connector}.directory",)), limit=1).events)
 
 
-def _last(tx: Connection, one: ConnectionSeen) -> Book | None:
+def _last(tx: Connection, one: ConnectionSeen | Brief) -> Book | None:
     wanted = EventFilter(types=(f"{one.connector}.directory",), connection=one.id)
     found = newest(tx, wanted, limit=1).events
     if not found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from sqlalchemy import Connection
 
 from atalaia.clock import from_ms, to_ms
-from atalaia.connections.queries import ConnectionSeen, list_connections
+from atalaia.connections.queries import Brief, ConnectionSeen, get_connections, list_briefs
 from atalaia.deliveries.subscription import list_subscriptions
 from atalaia.desk.alerts.queries import Incident, standing_causes, standing_incidents
 from atalaia.desk.alerts.wording import headline, known
@@ -77,10 +78,10 @@ async def now(request: Request, part: Part = "") -> Response:
 def read_now(tx: Connection, parts: Parts, moment: int, zone: ZoneInfo, part: str) -> Now:
     """Read all of it, or only what one part needs; in the language of the view being drawn."""
     found = Now()
-    seen = list_connections(tx, with_planes=False)
+    seen = list_briefs(tx)
     subscriptions = {one.id: one.name for one in list_subscriptions(tx)}
     if part in ("", "wall"):
-        found.cards, found.numbers = first_tiles(tx, parts.connectors, moment, TILES_MOST)
+        found.cards, found.numbers = first_tiles(tx, seen, parts.connectors, moment, TILES_MOST)
     if part in ("", "needs"):
         found.needs = needs_of(tx, parts, seen, subscriptions)
     if part in ("", "numbers"):
@@ -98,7 +99,7 @@ def read_now(tx: Connection, parts: Parts, moment: int, zone: ZoneInfo, part: st
     return found
 
 
-def _world(parts: Parts, one: ConnectionSeen) -> str:
+def _world(parts: Parts, one: Brief) -> str:
     connector = parts.connectors.get(one.connector)
     return connector.world if connector else ""
 
@@ -107,7 +108,7 @@ def _world(parts: Parts, one: ConnectionSeen) -> str:
 
 
 def needs_of(
-    tx: Connection, parts: Parts, seen: list[ConnectionSeen], subscriptions: dict[str, str]
+    tx: Connection, parts: Parts, seen: Sequence[Brief], subscriptions: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Answer everything that waits for a person, the oldest first; one thing is told once."""
     now = to_ms(parts.ambient.clock.now())
@@ -115,11 +116,12 @@ def needs_of(
     told = {cause for alert in alerts for cause in standing_causes(tx, alert.id)}
     # A job in doubt and a connection that needs a person are told below, each with an act of its own.
     items = [_alert(alert, parts) for alert in alerts if alert.kind != "job"]
-    items += [
-        _connection(one, parts)
+    untold = [
+        one.id
         for one in seen
         if one.state == "needs_person" and one.desired == "on" and f"person:{one.id}" not in told
     ]
+    items += [_connection(one, parts) for one in get_connections(tx, untold)]
     for subscription, (count, since_ms) in dead_by_subscription(tx).items():
         if f"dead:{subscription}" not in told and subscription in subscriptions:
             items.append(_dead(subscription, subscriptions[subscription], count, since_ms))

@@ -93,10 +93,10 @@ def rank_of(state: str) -> int:
     return 3 if state == "unknown" else _RANKS[sign(state).tone]
 
 
-def placed(tx: Connection, connectors: Mapping[str, Connector], now: int) -> list[Placed]:
-    """Answer all connections with their states, in no order."""
+def placed(briefs: Iterable[Brief], connectors: Mapping[str, Connector], now: int) -> list[Placed]:
+    """Answer connections with their states, in no order."""
     found: list[Placed] = []
-    for one in list_briefs(tx):
+    for one in briefs:
         state = state_of(one, connectors.get(one.connector), now)
         found.append(Placed(one, state, rank_of(state), one.name.lower()))
     return found
@@ -106,7 +106,7 @@ def read_wall(
     tx: Connection, connectors: Mapping[str, Connector], wanted: Wanted, after: Any, now: int, part: str
 ) -> Walled:
     """Read what fits, or only what one part of the page needs. after: place of the last row already shown."""
-    every = placed(tx, connectors, now)
+    every = placed(list_briefs(tx), connectors, now)
     walled = Walled(len(every), rows=bool(wanted.view) or len(every) > CARDS_MOST)
     fitting = [one for one in every if _fits(one, wanted)]
     if walled.rows and part in ("", "tally"):
@@ -164,10 +164,10 @@ def _trouble(server: Server) -> tuple[int, int, str]:
 
 
 def first_tiles(
-    tx: Connection, connectors: Mapping[str, Connector], now: int, most: int
+    tx: Connection, briefs: Iterable[Brief], connectors: Mapping[str, Connector], now: int, most: int
 ) -> tuple[list[Card], list[tuple[str, int]]]:
     """Answer the cards of the first screen, and the numbers of all states when there are more than `most`."""
-    every = placed(tx, connectors, now)
+    every = placed(briefs, connectors, now)
     if len(every) <= most:
         ordered = sorted(every, key=lambda one: (one.key, one.brief.id))
         numbers: list[tuple[str, int]] = []
