@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from sqlalchemy import Connection, Row, func, select
@@ -69,8 +69,7 @@ class ConnectionSeen:
         return {name: str(value) for name, value in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Brief:
+class Brief(NamedTuple):
     """What tells the state of one connection among thousands; the names are those of `ConnectionSeen`.
 
     server: the upstream's, shared by sessions.
@@ -104,11 +103,7 @@ def list_briefs(tx: Connection) -> list[Brief]:
     for row in fetch_rows(tx, "connection, claim", query, *TOLD_HEALTH):
         told.setdefault(row[0], row[1])
     columns = "id, connector, name, desired, state, kind, heard_ms, server"
-    found: list[Brief] = []
-    for identity, connector, name, desired, state, kind, heard_ms, server in fetch_rows(tx, columns, _BRIEF):
-        told_by = told.get(identity, "")
-        found.append(Brief(identity, connector, name, desired, state, kind, heard_ms, server, told_by))
-    return found
+    return [Brief._make((*row, told.get(row[0], ""))) for row in fetch_rows(tx, columns, _BRIEF)]
 
 
 def list_connections(tx: Connection, *, with_planes: bool = True) -> list[ConnectionSeen]:

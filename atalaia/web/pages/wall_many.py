@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 import orjson
 from sqlalchemy import Connection
@@ -47,18 +48,12 @@ class Wanted:
     view: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """One connection with the state to show, and its place in the order: trouble first."""
 
-    brief: Brief
+    place: tuple[int, str, str]  # rank, name, id
     state: str
-    rank: int
-    key: str
-
-    @property
-    def place(self) -> tuple[int, str, str]:
-        return (self.rank, self.key, self.brief.id)
+    brief: Brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +83,7 @@ class Walled:
     following: str | None = None
 
 
+@lru_cache
 def rank_of(state: str) -> int:
     """Answer how soon a state is shown: first what needs a person, then what is broken, last what is well."""
     return 3 if state == "unknown" else _RANKS[sign(state).tone]
@@ -98,7 +94,7 @@ def placed(briefs: Iterable[Brief], connectors: Mapping[str, Connector], now: in
     found: list[Placed] = []
     for one in briefs:
         state = state_of(one, connectors.get(one.connector), now)
-        found.append(Placed(one, state, rank_of(state), one.name.lower()))
+        found.append(Placed((rank_of(state), one.name.lower(), one.id), state, one))
     return found
 
 
@@ -138,7 +134,7 @@ def _fits(one: Placed, wanted: Wanted) -> bool:
     if wanted.server and one.brief.server != wanted.server:
         return False
     text = wanted.q.lower()
-    return not text or text in one.key or text in one.brief.server.lower()
+    return not text or text in one.place[1] or text in one.brief.server.lower()
 
 
 def tally(states: Iterable[str]) -> list[tuple[str, int]]:
@@ -169,7 +165,7 @@ def first_tiles(
     """Answer the cards of the first screen, and the numbers of all states when there are more than `most`."""
     every = placed(briefs, connectors, now)
     if len(every) <= most:
-        ordered = sorted(every, key=lambda one: (one.key, one.brief.id))
+        ordered = sorted(every, key=lambda one: one.place[1:])
         numbers: list[tuple[str, int]] = []
     else:
         ordered = sorted(every, key=lambda one: one.place)[:most]
