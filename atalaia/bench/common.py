@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 
+FIRST_LINE_MOST = 4 * 1024 * 1024  # a simulator names its sessions there
+
+
 def say(text: str) -> None:
     """Print progress where it does not disturb the result."""
     sys.stderr.write(text + "\n")
@@ -88,6 +91,7 @@ async def child(words: Sequence[str], *, env: dict[str, str] | None = None) -> A
         "-m",
         *words,
         stdout=asyncio.subprocess.PIPE,
+        limit=FIRST_LINE_MOST,
         stderr=asyncio.subprocess.DEVNULL if not os.environ.get("ATALAIA_BENCH_LOUD") else None,
         # As for a person: with cached bytecode, whatever this shell says of it.
         env={
