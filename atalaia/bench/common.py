@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-
 FIRST_LINE_MOST = 4 * 1024 * 1024  # a simulator names its sessions there
 
 
