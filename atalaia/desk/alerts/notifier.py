@@ -21,7 +21,7 @@ from atalaia.errors import ConfigError, Fenced, StoreUnavailable
 from atalaia.secretbox import SecretBox
 from atalaia.store.bell import FACTS
 from atalaia.store.leases import Lease, check
-from atalaia.store.store import Store
+from atalaia.store.store import Store, serialise
 
 log = structlog.get_logger(__name__)
 
@@ -161,6 +161,7 @@ class Notifier:
         return True
 
     def _pass_on(self, tx: Connection, channel: Channel, one: Notice, said: str) -> None:
+        serialise(tx)  # two channels must not each rely on the other
         check(tx, LEASE, self._epoch)
         note = self._tongue(channel).word(
             N_("The channel %(name)s leaves this to you: it would go by the session that it is about.")

@@ -26,9 +26,9 @@ TABLES = (
 class Inbox:
     """One account's webhooks on their way to the tables; `events` is all that was folded."""
 
-    def __init__(self) -> None:
-        engine = create_engine("sqlite://")
-        self.tx = engine.connect()
+    def __init__(self, url: str = "sqlite://") -> None:
+        self._engine = create_engine(url)
+        self.tx = self._engine.connect()
         metadata.create_all(self.tx)
         self.account = Account()
         self.events: list[Event] = []
@@ -56,6 +56,10 @@ class Inbox:
         wanted = [event for event in events if event.type in fold.types]
         if wanted:
             fold.apply(self.tx, wanted)
+
+    def close(self) -> None:
+        self.tx.close()
+        self._engine.dispose()
 
     def again(self) -> None:
         """Forget all and fold the log from its start, in one go."""

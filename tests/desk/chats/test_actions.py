@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -17,12 +16,14 @@ from atalaia.desk.chats.fold import Chats
 from atalaia.desk.chats.outbox import Outbox
 from atalaia.events.log import append_facts, read_after
 from atalaia.events.model import Fact
-from atalaia.store.connect import open_store
 from atalaia.store.store import Store
 from atalaia.store.tables import people
 from tests.connectors.wppconnect.ground import GROUP, LID, NOON_S, NUMBER, Account, message, own_message
 from tests.desk.chats.ground import CHANNEL
 from tests.desk.chats.line import Line
+from tests.store.bases import base, store
+
+__all__ = ["base", "store"]
 
 T = TypeVar("T")
 ANA = {"kind": "person", "id": "ana", "name": "Ana"}
@@ -67,12 +68,10 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, ambient: Ambient) -> Any:
-    store = await open_store("", tmp_path)
+async def house(store: Store, ambient: Ambient) -> House:
     house = House(store, ambient)
     await house.hear(message("A1", notifyName="Bia"))
-    yield house
-    await store.close()
+    return house
 
 
 async def test_closing_says_what_a_new_message_will_do_and_can_be_undone(house: House):

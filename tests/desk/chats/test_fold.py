@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -16,11 +17,14 @@ from atalaia.events.model import Fact
 from atalaia.store.chat_tables import chat_aliases, chat_contacts, chat_merges, chat_reactions
 from tests.connectors.wppconnect.ground import GROUP, LID, NOON_S, NUMBER, message, own_message
 from tests.desk.chats.ground import ANA, CHANNEL, NOON_MS, Inbox
+from tests.store.bases import BOTH, url_of
 
 
-@pytest.fixture
-def inbox() -> Inbox:
-    return Inbox()
+@pytest.fixture(params=BOTH)
+def inbox(request: pytest.FixtureRequest) -> Iterator[Inbox]:
+    inbox = Inbox(url_of(request).replace("+asyncpg", "+psycopg") or "sqlite://")
+    yield inbox
+    inbox.close()
 
 
 def ack(key: str, level: int, chat: str = NUMBER) -> dict[str, Any]:
