@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from sqlalchemy import Connection
 
 from atalaia.events.log import append_facts
 from atalaia.events.model import Fact
 from tests.journeys.waiting import until
+from tests.store.bases import on_both, url_of
 from tests.web.old.gateway.whole import OTHER, SESSION, Whole, simulator, whole
 
 TO = "5511955500109"
@@ -19,8 +21,10 @@ WITHIN_S = 120
 
 
 @pytest_asyncio.fixture
-async def atalaia(tmp_path: Path) -> AsyncIterator[Whole]:
-    async with simulator() as sim, whole(tmp_path, sim) as atalaia:
+async def atalaia(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Whole]:
+    """A hub with two sessions that are proven to live."""
+    url = url_of(request)
+    async with simulator() as sim, whole(tmp_path, sim, database_url=url) as atalaia:
         for name in (SESSION, OTHER):
             atalaia.ids[name] = await atalaia.connect(name)
         for name in (SESSION, OTHER):
@@ -77,6 +81,7 @@ async def test_an_alert_about_a_session_is_told_by_the_other_one(atalaia: Whole)
     assert [one["kind"] for one in await notices(atalaia, made)] == ["raised"]
 
 
+@on_both("atalaia")
 async def test_a_session_whose_phone_was_unpaired_is_an_alert_that_the_other_one_tells(atalaia: Whole):
     await channel(atalaia, SESSION, OTHER)
     await atalaia.sim.faults.start("device_removed", session=SESSION)

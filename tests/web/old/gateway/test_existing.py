@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from atalaia.connections.queries import get_connection
 from simulators.wppconnect.models import Media
 from tests.journeys.waiting import until
+from tests.store.bases import on_both, url_of
 from tests.web.old.gateway.whole import FRIEND, OTHER, SECRET, SESSION, Whole, simulator, whole
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(64)).decode()
@@ -50,9 +52,10 @@ class OldHub:
 
 
 @pytest_asyncio.fixture
-async def atalaia(tmp_path: Path) -> AsyncIterator[Whole]:
+async def atalaia(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Whole]:
     """A hub with a session that is proven to live."""
-    async with simulator() as sim, whole(tmp_path, sim) as atalaia:
+    url = url_of(request)
+    async with simulator() as sim, whole(tmp_path, sim, database_url=url) as atalaia:
         await atalaia.connect()
         await until(lambda: is_proven(atalaia), "the session is proven")
         yield atalaia
@@ -91,6 +94,7 @@ async def test_an_existing_hub_shows_the_code_when_the_phone_has_dropped_the_ses
     assert await hub.code("canalum") == (None, "CONNECTED")
 
 
+@on_both("atalaia")
 async def test_an_existing_hub_sends_each_kind_of_message_and_equal_texts_are_two(atalaia: Whole):
     hub = OldHub(atalaia)
     to = {"channel": "canalum", "to": FRIEND}

@@ -102,9 +102,12 @@ async def simulator() -> AsyncIterator[WppSimulator]:
 
 
 @contextlib.asynccontextmanager
-async def whole(folder: Path, sim: WppSimulator, port: int = 0) -> AsyncIterator[Whole]:
+async def whole(
+    folder: Path, sim: WppSimulator, port: int = 0, database_url: str = ""
+) -> AsyncIterator[Whole]:
     """Run a hub until the block ends."""
-    settings = Settings(data_dir=folder, old_gateway_secret=SECRET, requests_per_minute=100_000)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"old_gateway_secret": SECRET, "database_url": database_url}
+    settings = Settings(data_dir=folder, requests_per_minute=100_000, **given)
     door = listen("127.0.0.1", port)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(door.close)
