@@ -57,6 +57,7 @@ async def notices(atalaia: Whole, channel: str) -> list[dict[str, Any]]:
     return [one for one in reversed(found) if "It is wrong" in one["title"] or one["kind"] == "test"]
 
 
+@on_both("atalaia")
 async def test_an_alert_arrives_on_the_phone_once_and_its_receipt_is_shown(atalaia: Whole):
     made = await channel(atalaia, SESSION)
     sent = await atalaia.told(f"/api/hub/alert-channels/{made}/test", {})
@@ -81,7 +82,6 @@ async def test_an_alert_about_a_session_is_told_by_the_other_one(atalaia: Whole)
     assert [one["kind"] for one in await notices(atalaia, made)] == ["raised"]
 
 
-@on_both("atalaia")
 async def test_a_session_whose_phone_was_unpaired_is_an_alert_that_the_other_one_tells(atalaia: Whole):
     await channel(atalaia, SESSION, OTHER)
     await atalaia.sim.faults.start("device_removed", session=SESSION)
