@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 
 import structlog
 from sqlalchemy import Connection, select
 
 from atalaia.ambient import Ambient
-from atalaia.clock import to_ms
+from atalaia.clock import rfc3339, to_ms
 from atalaia.connections.keeper import Keeper, Kind
 from atalaia.connections.pace import Pace
 from atalaia.connections.registry import Configured, Registry
 from atalaia.errors import ConfigError, Fenced, StoreUnavailable
+from atalaia.events.grouping import same
 from atalaia.events.log import EventLog, append_facts
 from atalaia.events.model import Fact
 from atalaia.store.bell import LEASES
@@ -151,11 +153,13 @@ class Supervisor:
             return version, error
 
     async def _complain(self, identity: str, error: ConfigError) -> None:
-        data = {
-            "title": str(error),
-            "detail": {"todo": "Open the connection's settings, correct and save them."},
-        }
-        fact = Fact("alert.raised", _cause(identity), to_ms(self._ambient.clock.now()), data)
+        now, said = to_ms(self._ambient.clock.now()), str(error)
+        todo = "Open the connection's settings, correct and save them."
+        # A key that went, or a connector that is not there any more, is one cause for all connections.
+        grouping = same("settings", re.sub(r"“[^”]*”", "…", said, count=1))
+        detail = {"known": said, "since": rfc3339(now), "todo": todo}
+        data = {"title": said, "detail": detail, "grouping": grouping}
+        fact = Fact("alert.raised", _cause(identity), now, data)
         await self._log.put_facts("supervisor", [fact], connection=identity)
 
     def _calm(self, tx: Connection, identity: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from atalaia.clock import to_ms
+from atalaia.connections.queries import names
+from atalaia.desk.alerts import acts
 from atalaia.desk.alerts.channels import Policy, create_channel
 from atalaia.desk.people.model import HUB
 from atalaia.events.log import append_facts
@@ -31,16 +33,28 @@ async def furnish(hub: Hub) -> dict[str, str]:
 
     found = await until(look)
     await hub.store.write(lambda tx: _notices(tx, hub, found["server"], ids))
-    return {"alert": found["server"], "alert_over": found["disk"], "channel": ids["channel"]}
+    await hub.store.write(lambda tx: _silences(tx, hub, found["disk"]))
+    shown = {"channel": ids["channel"], "channel_phone": ids["phone"]}
+    return {"alert": found["server"], "alert_over": found["disk"], **shown}
 
 
 def _channels(tx: Connection, hub: Hub) -> dict[str, str]:
-    def make(name: str, **policy: Any) -> str:
-        given: Any = {"name": name, "place": "jsons://127.0.0.1:1/x", "hint": "JSON", "by": HUB}
+    def make(name: str, place: str = "jsons://127.0.0.1:1/x", **policy: Any) -> str:
+        given: Any = {"name": name, "place": place, "hint": "JSON", "by": HUB}
         return create_channel(tx, hub.ambient, hub.secretbox, policy=Policy(**policy), **given).id
 
     night = make("Plantão", quiet_from="22:00", quiet_to="06:30", severity="urgent", connections=("nobody",))
-    return {"channel": night, "broken": make("Grupo da portaria", connections=("nobody",))}
+    phone = make("Celular do plantão", place="session://nobody/5511955500109", connections=("nobody",))
+    return {"channel": night, "broken": make("Grupo da portaria", connections=("nobody",)), "phone": phone}
+
+
+def _silences(tx: Connection, hub: Hub, alert: str) -> None:
+    """One of a connection that is over before its time, and one of an alert that is over."""
+    given: Any = {"until_ms": to_ms(hub.ambient.clock.now()) + 3_600_000, "by": HUB}
+    door = next(iter(names(tx)))
+    made = acts.silence_connection(tx, hub.ambient, door, reason="troca do roteador", **given)
+    acts.unsilence(tx, hub.ambient, made.id, by=HUB)
+    acts.silence(tx, hub.ambient, alert, reason="manutenção do portal", **given)
 
 
 def _alerts(tx: Connection, hub: Hub) -> None:
@@ -76,9 +90,14 @@ def _notices(tx: Connection, hub: Hub, alert: str, ids: dict[str, str]) -> None:
         "error": "",
         "done_ms": now,
     }
+    passed = {
+        "id": "n3", "channel": ids["phone"], "state": "passed", "attempts": 1, "done_ms": now,
+        "error": "It would have to go by the session that it is about.",
+    }  # fmt: skip
     waits = {
         "id": "n2", "channel": ids["broken"], "state": "pending", "attempts": 3, "done_ms": None,
         "error": "It was not taken within 40 s.", "next_ms": now + 3_600_000,
     }  # fmt: skip
     tx.execute(insert(alert_notices), [{**row, **sent, "next_ms": None}])
+    tx.execute(insert(alert_notices), [{**row, **passed, "next_ms": None}])
     tx.execute(insert(alert_notices), [{**row, **waits}])

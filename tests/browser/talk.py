@@ -40,7 +40,9 @@ async def _begin(settings: object, ambient: object, connection: str, phone: str)
 
 
 PAIRING = Pairing(_look, _begin, by_number=lambda _: True, expected=lambda _: "5511955500201")
-GATEWAY = Connector("gateway", "Canal de teste", Nothing, None, world="chats", pairing=PAIRING)
+GATEWAY = Connector(
+    "gateway", "Canal de teste", Nothing, None, world="chats", notices="send", pairing=PAIRING
+)
 
 
 def can_send(app: FastAPI) -> None:

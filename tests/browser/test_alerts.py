@@ -58,3 +58,26 @@ async def test_a_channel_is_tried_before_it_is_kept_and_removed_again(visitor: V
     await row.get_by_role("button", name="Remover").click()
     await page.locator("dialog[open]").get_by_role("button", name="Remover").click()
     await expect(page.locator("tr", has_text="Sala de operação")).to_have_count(0)
+
+
+async def test_a_connection_is_silenced_on_the_page_of_all_silences_and_heard_again(visitor: Visitor):
+    page = await visitor.open("/alerts/silences")
+    await page.get_by_role("button", name="Silenciar uma conexão").click()
+    box = page.locator("dialog[open]")
+    await box.get_by_label("Motivo").fill("roteador novo")
+    await box.get_by_role("button", name="Silenciar uma conexão").click()
+    row = page.locator("#silences tr", has_text="roteador novo")
+    await row.get_by_role("button", name="Encerrar o silêncio").click()
+    await page.locator("dialog[open]").get_by_role("button", name="Encerrar o silêncio").click()
+    await expect(row).to_contain_text("encerrado antes da hora")
+
+
+async def test_the_form_of_a_channel_shows_the_fields_of_the_way_that_is_chosen(visitor: Visitor):
+    page = await visitor.open("/settings/channels/new")
+    await expect(page.get_by_label("Endereço")).to_be_visible()
+    await expect(page.get_by_label("Para", exact=False)).to_be_hidden()
+    await page.get_by_label("Avisa por").select_option("session")
+    await expect(page.get_by_label("Endereço")).to_be_hidden()
+    await page.get_by_role("checkbox", name="Suporte").check()
+    await page.get_by_role("button", name="Salvar").click()
+    await expect(page.locator("#tried-steps")).to_contain_text("código do país")
