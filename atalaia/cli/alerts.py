@@ -68,7 +68,7 @@ def list_(
         ["state", "severity", "alert", "members", "since", "id"],
         lambda row: [
             row["state"], row["severity"], row["headline"], f"{row['standing']}/{row['members']}",
-            ago(row["opened_ms"], now), row["id"],
+            ago(row["since_ms"], now), row["id"],
         ],
         "Nothing is wrong." if state == "open" else "There is no such alert.",
         as_json=as_json,
@@ -101,7 +101,7 @@ def show(settings: Settings, alert: Alert, as_json: Json = False) -> None:
         [
             ("alert", told["headline"]), ("state", told["state"]), ("severity", told["severity"]),
             ("known", detail.get("known")), ("what to do", detail.get("todo")),
-            ("evidence", detail.get("evidence")), ("since", told["opened_at"]),
+            ("evidence", detail.get("evidence")), ("since", told["since_at"]), ("raised", told["opened_at"]),
             ("resolved", told["resolved_at"]), ("came", f"{found.turns} times" if found.turns > 1 else ""),
             ("taken by", found.ack.by if found.ack else ""),
             ("silenced until", told["silenced_until"]),
@@ -297,7 +297,8 @@ def _told(one: Incident, redactor: Redactor) -> dict[str, Any]:
     return {
         "id": one.id, "state": one.state, "severity": one.severity, "kind": one.kind,
         "headline": redactor.text(headline(one, Tongue())), "title": redactor.text(one.title),
-        "detail": redactor.value(one.detail), "opened_ms": one.opened_ms, "opened_at": time_of(one.opened_ms),
+        "detail": redactor.value(one.detail), "opened_ms": one.opened_ms, "since_ms": one.since_ms,
+        "since_at": time_of(one.since_ms), "opened_at": time_of(one.opened_ms),
         "resolved_at": time_of(one.resolved_ms), "turns": one.turns, "flapping": one.flapping,
         "members": one.members, "standing": one.standing, "taken_by": one.ack.by if one.ack else None,
         "silenced_until": time_of(one.silence.until_ms) if one.silence else None,

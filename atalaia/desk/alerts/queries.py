@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, or_, select
 
+from atalaia.clock import to_ms
 from atalaia.events.log import to_event
 from atalaia.events.model import Event
 from atalaia.store.alert_tables import (
@@ -95,6 +98,17 @@ class Incident:
     seq: int
     silence: Silence | None = None
     ack: Ack | None = None
+
+    @property
+    def since_ms(self) -> int:
+        """Answer since when it is so, as who raised it says: some are raised only after minutes."""
+        said, ms = self.detail.get("since"), self.detail.get("since_ms")
+        if self.turns > 1:  # what is known is of another time
+            return self.opened_ms
+        if isinstance(said, str):
+            with suppress(ValueError):
+                ms = to_ms(datetime.fromisoformat(said))
+        return min(ms, self.opened_ms) if isinstance(ms, int) and ms > 0 else self.opened_ms
 
     @property
     def state(self) -> str:

@@ -96,12 +96,12 @@ def notice(
     title = f"{word(_KINDS[kind])}: {headline(alert, tongue)}"
     lines: list[str] = []
     if kind == "resolved":
-        stood = tongue.duration((alert.resolved_ms or now_ms) - alert.opened_ms)
+        stood = tongue.duration((alert.resolved_ms or now_ms) - alert.since_ms)
         lines.append(word(N_("Resolved at %(time)s, after %(age)s.")) % {
             "time": tongue.moment(alert.resolved_ms or now_ms), "age": stood,
         })  # fmt: skip
     else:
-        lines.append(word(N_("Since %(time)s.")) % {"time": tongue.moment(alert.opened_ms)})
+        lines.append(word(N_("Since %(time)s.")) % {"time": tongue.moment(alert.since_ms)})
     if alert.turns > 1:
         lines.append(word(N_("It came %(n)s times.")) % {"n": alert.turns})
     if text := known(alert.detail, tongue):

@@ -65,8 +65,8 @@ class AckOut(Wire):
 class IncidentOut(Wire):
     """One alert: one cause, however many suffer from it. state: raised, silenced, resolved.
 
-    `members` were ever part of it, `standing` still are. `turns`: how often it came. `detail` says what is
-    known, by which evidence, and what to do.
+    `members` were ever part of it, `standing` still are. `turns`: how often it came. `since_at`: since when
+    it is so; `opened_at`: when it was raised. `detail` says what is known, by which evidence, what to do.
     """
 
     id: str
@@ -76,6 +76,7 @@ class IncidentOut(Wire):
     title: str
     detail: Json
     grouping: str
+    since_at: Moment = Field(validation_alias="since_ms")
     opened_at: Moment = Field(validation_alias="opened_ms")
     resolved_at: Moment | None = Field(validation_alias="resolved_ms")
     turns: int

@@ -146,7 +146,7 @@ def _alert(alert: Incident, parts: Parts) -> dict[str, Any]:
     return item | {
         "title": parts.redactor.text(headline(alert, tongue)),
         "text": " · ".join(one for one in (said(text), taken) if one),
-        "since": alert.opened_ms,
+        "since": alert.since_ms,
         "href": href,
         "action": action,
         "state": {"dead": "dead", "target": "circuit_open", "person": "needs_person"}.get(
