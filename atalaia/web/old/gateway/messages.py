@@ -37,6 +37,7 @@ from atalaia.web.old.gateway.common import (
     gateway_router,
     word,
 )
+from atalaia.web.old.gateway.fetching import fetch
 from atalaia.web.parts import Parts, parts_of
 
 routes = gateway_router()
@@ -92,15 +93,13 @@ async def _asked(parts: Parts, body: Mapping[str, Any]) -> tuple[str, Body]:
     asked: Body = {"text": word(body, "caption", "text")}
     if kind == "text":
         return kind, asked
-    content = _decode(word(body, "base64Ptt", "base64"))
-    if content is None:
-        said = "base64 is missing or no base64. The hub fetches no addresses: send the file itself."
-        raise GatewayRefusal(400, said, "MISSING_MEDIA")
+    content, mimetype, filename = await _file(parts, body)
     if kind == "voice" and len(content) > VOICE_BYTES_MAX:
         raise GatewayRefusal(400, "The audio is larger than 16 MB.", "AUDIO_TOO_LARGE")
     asked["file"] = await asyncio.to_thread(parts.files.keep, content)
-    asked["filename"] = word(body, "fileName", "filename")
-    asked["mimetype"] = media_type(content, word(body, "audio_mime", "mimetype", "mime_type"))
+    asked["filename"] = (word(body, "fileName", "filename") or filename)[:200]
+    given = word(body, "audio_mime", "mimetype", "mime_type") or mimetype
+    asked["mimetype"] = media_type(content, given[:100])
     asked["size_bytes"] = len(content)
     return kind, asked
 
@@ -117,6 +116,20 @@ def _identity(channel: str, key: str) -> str:
     """Answer our own id of what a caller calls by a key: the same key again is the same message."""
     digest = hashlib.sha256(f"{channel} {key}".encode(errors="surrogatepass")).hexdigest()
     return f"old-{digest[:32]}"
+
+
+async def _file(parts: Parts, body: Mapping[str, Any]) -> tuple[bytes, str, str]:
+    """Answer a file's content, and its type and name where its address tells. Errors: `GatewayRefusal`."""
+    given = word(body, "base64Ptt", "base64")
+    if not given and (address := word(body, "url")):
+        found = await fetch(address, parts.settings)
+        if not found.content:
+            raise GatewayRefusal(400, "The file is empty.", "MISSING_MEDIA")
+        return found.content, found.mimetype, found.filename
+    content = _decode(given)
+    if content is None:
+        raise GatewayRefusal(400, "base64 is missing or no base64, and there is no url.", "MISSING_MEDIA")
+    return content, "", ""
 
 
 def _decode(text: str) -> bytes | None:

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from atalaia.connections.queries import get_connection
 from simulators.wppconnect.models import Media
@@ -108,6 +110,36 @@ async def test_an_existing_hub_sends_each_kind_of_message_and_equal_texts_are_tw
     rows = [row for row in atalaia.sim.ledger(SESSION)["messages"] if row["from_me"]]
     assert [row["kind"] for row in rows] == ["chat", "chat", "image", "document", "ptt"]
     assert [row["text"] for row in rows[:2]] == ["bom dia", "bom dia"]
+
+
+async def test_a_file_that_is_named_by_its_address_is_fetched_and_sent(atalaia: Whole):
+    async with files() as url:
+        image, _ = await OldHub(atalaia).send(channel="canalum", to=FRIEND, type="image", url=f"{url}/a.png")
+        status, answer = await atalaia.ask(
+            "POST", "/api/messages",
+            json={"channel": "canalum", "to": FRIEND, "type": "image", "url": f"{url}/gone.png"},
+        )  # fmt: skip
+    assert (status, answer["error_code"]) == (400, "MISSING_MEDIA") and "HTTP 404" in answer["error"]
+    [row] = [row for row in atalaia.sim.ledger(SESSION)["messages"] if row["from_me"]]
+    assert image and (row["kind"], row["media"]["mimetype"]) == ("image", "image/png")
+
+
+@asynccontextmanager
+async def files() -> AsyncIterator[str]:
+    """Serve one picture; answer the server's address."""
+
+    async def give(_: web.Request) -> web.Response:
+        return web.Response(body=base64.b64decode(PNG), content_type="image/png")
+
+    app = web.Application()
+    app.router.add_get("/a.png", give)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_request_that_is_repeated_under_its_id_is_one_message(atalaia: Whole):

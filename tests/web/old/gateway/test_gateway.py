@@ -128,14 +128,14 @@ async def test_a_message_that_cannot_be_sent_says_what_is_wrong_with_it(caller: 
     bad = [
         {"channel": "nobody", "to": NUMBER, "text": "oi"},
         {"channel": "canalum", "to": "", "text": "oi"},
-        {"channel": "canalum", "to": NUMBER, "type": "image", "url": "http://example.test/x.png"},
+        {"channel": "canalum", "to": NUMBER, "type": "image", "url": "http://127.0.0.1:8080/x.png"},
         {"channel": "canalum", "to": NUMBER, "type": "fax"},
     ]
 
     found = [await caller.ask("POST", "/api/messages", json=one) for one in bad]
 
     assert [status for status, _ in found] == [404, 400, 400, 400]
-    assert "send the file itself" in found[2][1]["error"]
+    assert "not a public address" in found[2][1]["error"]
 
 
 async def test_a_store_that_is_away_is_said_in_the_old_shape_so_that_the_gateway_keeps_the_envelope(

@@ -106,7 +106,9 @@ async def whole(
     folder: Path, sim: WppSimulator, port: int = 0, database_url: str = ""
 ) -> AsyncIterator[Whole]:
     """Run a hub until the block ends."""
-    given: dict[str, Any] = {"old_gateway_secret": SECRET, "database_url": database_url}
+    given: dict[str, Any] = {
+        "old_gateway_secret": SECRET, "database_url": database_url, "allow_private_targets": ("127.0.0.0/8",),
+    }  # fmt: skip
     settings = Settings(data_dir=folder, requests_per_minute=100_000, **given)
     door = listen("127.0.0.1", port)
     async with contextlib.AsyncExitStack() as stack:
