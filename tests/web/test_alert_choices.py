@@ -57,6 +57,10 @@ async def test_one_page_lists_all_silences_and_ends_them(site: Site):
     browser = await site.browser("agent")
     async with browser.http.get("/alerts/silences?lang=en") as answer:
         assert "Nothing is silenced" in await answer.text()
+    async with browser.http.get(f"/connections/{door}") as answer:
+        assert f'href="/alerts/silences?connection={door}"' in await answer.text()
+    async with browser.http.get(f"/alerts/silences?connection={door}") as answer:
+        assert f'<option value="{door}" selected>' in await answer.text()
     form = {"connection": door, "reason": "new router", "hours": "12"}
     async with await browser.post("/alerts/silences", form) as answer:
         text = await answer.text()
