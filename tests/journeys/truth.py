@@ -44,7 +44,7 @@ async def facts(place: Place, *patterns: str, after: int = 0) -> list[dict[str, 
         query = select(events).where(events.c.family == FACT, events.c.seq > after).order_by(events.c.seq)
         return [
             {
-                "seq": row.seq, "type": row.type, "key": row.key, "connection": row.connection,
+                "seq": row.seq, "id": row.id, "type": row.type, "key": row.key, "connection": row.connection,
                 "occurred_ms": row.occurred_ms, "recorded_ms": row.recorded_ms, "late": row.late,
                 "epoch": row.epoch, "data": json.loads(row.body),
             }
