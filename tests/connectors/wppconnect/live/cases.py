@@ -69,7 +69,6 @@ NO_LOSSES = (
     Case("ack_repeated"),
 )
 BY_GATEWAY = (Case("case_alias"), Case("presence_as_connection_update"))
-OF_THE_GATEWAY = (Case("proxy_504_html"), Case("slow_list"))
 
 
 @dataclass

@@ -14,7 +14,6 @@ from tests.connectors.wppconnect.live.cases import (
     LASTS_S,
     LOSSES,
     NO_LOSSES,
-    OF_THE_GATEWAY,
     Case,
     Played,
 )
@@ -26,6 +25,7 @@ INTERVALS = 2
 # A session that starts is called stuck after 90 s; the ladder may have waited a minute before it was started.
 STUCK_S = 90.0 + 60.0
 HEALTHY = 3
+OF_THE_GATEWAY = ("proxy_504_html", "slow_list")
 
 
 async def keep_all(open_yard: Any, cases: Sequence[Case], seed: int, probe_s: float) -> list[Played]:
@@ -46,7 +46,7 @@ async def keep_all(open_yard: Any, cases: Sequence[Case], seed: int, probe_s: fl
 
 
 async def keep_one(yard: Yard, name: str, case: Case, probe_s: float) -> Kept:
-    if case in BY_GATEWAY or case in OF_THE_GATEWAY:
+    if case in BY_GATEWAY:
         return await yard.keep_by_gateway(name, probe_every_s=probe_s)
     return await yard.keep(name, probe_every_s=probe_s)
 
@@ -114,11 +114,24 @@ async def test_what_is_no_loss_of_truth_disturbs_no_session_and_loses_nothing(op
         assert await one.kept.known_keys() == set(one.kept.placed_keys()), one.case.fault
 
 
-async def test_a_quiet_account_is_never_disturbed(open_yard: Any):
-    yard: Yard = await open_yard("quiet")
-    quiet = await yard.keep("quiet")
-    await yard.idle(2 * 3600)
+@pytest.mark.parametrize("fault", OF_THE_GATEWAY)
+async def test_a_gateway_that_answers_late_or_in_html_is_waited_for_and_no_session_is_disturbed(
+    open_yard: Any, fault: str
+):
+    yard: Yard = await open_yard("by-gateway", "by-both", "by-server")
+    opened = [await yard.keep_by_gateway("by-gateway"), await yard.keep_by_both("by-both")]
+    opened.append(await yard.keep("by-server"))
+    for kept in opened:
+        kept.write("bom dia")
+        await yard.passing(kept.is_live, at_most_s=120)
+    before = [kept.disturbed() for kept in opened]
+    await yard.sim.faults.start(fault, LASTS_S)
+    for place in range(20):
+        opened[place % 3].write(f"tudo bem {place}")
+        await yard.idle(LASTS_S / 20)
 
-    assert await quiet.is_live()
-    assert quiet.disturbed() == 0
-    assert await quiet.tried() == []
+    for kept in opened:
+        await yard.passing(kept.is_live, at_most_s=120)
+        assert await kept.tried() == []
+        assert await kept.has_all()
+    assert [kept.disturbed() for kept in opened] == before
