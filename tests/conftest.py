@@ -7,12 +7,17 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock
 from atalaia.ids import CountedIds
 
 pytest_plugins = ["tests.peers.fixtures"]
+
+# A busy machine is no defect: property tests are never judged by how long they take.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 # Which fixture makes a test need what; the first that fits names the worker's group under xdist,
 # so that each peer is started once and the tests of one peer do not disturb each other.
