@@ -166,7 +166,9 @@ async def build(
     reactions += [Folding(one, store, ambient) for one in projections]
     servers = _servers(store, registry, connectors, redactor)
     targets = Targets(ambient, Guard(settings.allow_private_targets), servers)
-    engine = DbosEngine(database_url, settings.data_dir, worker, lambda job, n: jobs.execute(job, n))
+    engine = DbosEngine(
+        database_url, settings.data_dir, worker, lambda job, n: jobs.execute(job, n), store.still
+    )
     kept = FileStore(settings.data_dir / FOLDER, ambient.ids)
     house = House(store, eventlog, ambient, orders, redactor, engine, kept, secretbox)
     jobs = Jobs(house, kinds, registry, worker)

@@ -136,5 +136,8 @@ class StillStore(Store):
     async def read(self, work: Work[T]) -> T:
         return await asyncio.shield(_loop().works_for_us(self._store.read(work)))
 
+    async def still(self, work: Callable[[], T]) -> T:
+        return await self._store.still(work)
+
     async def close(self) -> None:
         await self._store.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -29,6 +30,9 @@ from atalaia.errors import ConfigError
 log = structlog.get_logger(__name__)
 
 Run = Callable[[str, int], Awaitable[None]]  # (job, attempt)
+Still = Callable[[Callable[[], object]], Awaitable[object]]
+# DBOS loads it. It adds to the inspection of all statements with its first lines, long before it is whole.
+ORM = "sqlalchemy.orm"
 
 
 class Standing(StrEnum):
@@ -90,9 +94,13 @@ class DbosEngine:
     """DBOS, in a file of its own beside SQLite or in the schema `dbos` of PostgreSQL.
 
     There is one per process, for DBOS keeps its state in the process.
+    still: runs what must not meet statements on their way, see `Store.still`.
     """
 
-    def __init__(self, database_url: str, data_dir: Path, worker: str, run: Run) -> None:
+    def __init__(
+        self, database_url: str, data_dir: Path, worker: str, run: Run, still: Still | None = None
+    ) -> None:
+        self._still = still
         self._database_url = database_url
         self._data_dir = data_dir
         self.worker = worker
@@ -113,6 +121,8 @@ class DbosEngine:
             return
         if self._closed:
             raise RuntimeError("the job engine is closed")
+        if self._still is not None and ORM not in sys.modules:
+            await self._still(lambda: import_module(ORM))
         if self._launching is None or _has_failed(self._launching):
             self._launching = self._thread.submit(self._launch)
         dbos, workflow = await asyncio.wrap_future(self._launching)

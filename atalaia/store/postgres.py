@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, TypeVar, cast
 
@@ -83,6 +84,9 @@ class PostgresStore:
             if known is None:
                 raise
             raise known from error
+
+    async def still(self, work: Callable[[], T]) -> T:
+        return work()  # statements are made and run on the loop
 
     async def close(self) -> None:
         if self._listener is not None:

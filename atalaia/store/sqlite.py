@@ -28,6 +28,7 @@ from atalaia.store.store import Work, savepoint
 T = TypeVar("T")
 BATCH_MAX = 500
 READERS = 3
+HELD_WITHIN_S = 10.0
 LOCK_PATIENCE_S = 5.0
 LOCK_PAUSE_S = 0.05
 
@@ -64,6 +65,7 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="atalaia-read")
         self._thread = threading.Thread(target=self._run, name="atalaia-write", daemon=True)
         self._closed = False
+        self._stilling = asyncio.Lock()  # two that hold threads would wait for one another
         self._thread.start()
 
     @property
@@ -93,6 +95,28 @@ class SqliteStore:
             if known is None:
                 raise
             raise known from error
+
+    async def still(self, work: Callable[[], T]) -> T:
+        here, go = threading.Semaphore(0), threading.Event()
+
+        def hold(_: object = None) -> None:
+            here.release()
+            go.wait()
+
+        def all_hold() -> None:
+            for _ in range(READERS + 1):
+                here.acquire(timeout=HELD_WITHIN_S)
+
+        loop = asyncio.get_running_loop()
+        async with self._stilling:
+            readers = [loop.run_in_executor(self._readers, hold) for _ in range(READERS)]
+            held = asyncio.gather(self.write(hold), *readers, return_exceptions=True)
+            try:
+                await asyncio.to_thread(all_hold)
+                return work()
+            finally:
+                go.set()
+                await held
 
     async def close(self) -> None:
         if self._closed:

@@ -40,6 +40,13 @@ class Store(Protocol):
         """Run `work` on a read connection; it sees one consistent state."""
         ...
 
+    async def still(self, work: Callable[[], T]) -> T:
+        """Run `work` on the loop while no statement is made or run in this process; short, and rarely.
+
+        A library loaded late may add to SQLAlchemy itself, and a statement that meets it half-loaded fails.
+        """
+        ...
+
     async def close(self) -> None:
         """Finish what waits and let go of the database."""
         ...
