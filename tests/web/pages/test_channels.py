@@ -18,7 +18,7 @@ from atalaia.connectors.wppconnect import CONNECTOR
 from atalaia.events.gaps import Gaps
 from atalaia.events.log import append_facts, read_after
 from atalaia.events.model import Fact
-from atalaia.store.tables import events, planes
+from atalaia.store.tables import connection_states, events, planes
 from atalaia.store.truth_tables import pairing_codes
 from simulators.wppconnect import Pace, WppSimulator, demo_world
 from tests.connectors.wppconnect.ground import message, own_message
@@ -269,3 +269,30 @@ async def test_gaps_and_what_was_brought_in_stand_on_the_channels_page(site: Sit
     page = await text(await site.browser(), f"/channels/{channel}")
     assert "O navegador da sessão" in page
     assert "3 mensagens" in page
+
+
+async def test_a_person_who_helped_has_it_tried_from_the_beginning(site: Site, clock: HeldClock):
+    given = {"session_name": "Suporte", "server_url": "http://127.0.0.1:9", "secret_key": KEY}
+    channel = await site.connection("wppconnect", **given)
+    browser, now = await site.browser(), to_ms(clock.now())
+    assert "/switch" not in await text(browser, f"/channels/{channel}")
+    row = {
+        "connection": channel, "state": "needs_person", "kind": "browser_lost", "since_ms": now, "attempt": 1,
+        "heard_ms": now, "reason": "A browser was left behind.", "evidence": "{}", "epoch": 1, "server": "s",
+    }  # fmt: skip
+    await site.parts.store.write(
+        lambda tx: (
+            tx.execute(connection_states.delete()), tx.execute(connection_states.insert().values(row)),
+        )
+    )  # fmt: skip
+    for page in ("channels", "connections"):
+        assert f"/connections/{channel}/switch" in await text(browser, f"/{page}/{channel}")
+    before = await site.parts.store.read(site.parts.registry.versions)
+
+    await clock.run_for(1)
+    answer = await browser.post(f"/connections/{channel}/switch", {"desired": "on"})
+
+    assert answer.status == 200
+    assert await site.parts.store.read(site.parts.registry.versions) != before, (
+        "whoever keeps it opens it anew"
+    )
