@@ -72,6 +72,7 @@ FORMS: tuple[str, ...] = (
     N_("The answer is no JSON (HTTP {}, {})."),
     N_("The answer is JSON, but no object."),
     N_("The {} {} gave no answer within {} s."),
+    N_("This hub was too busy to hear the answer."),
     N_("The {} {} broke the connection before it answered."),
     N_("The {} {} is not known by that name here."),
     N_("The {} {} shows a certificate that is not trusted."),

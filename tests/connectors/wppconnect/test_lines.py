@@ -10,8 +10,9 @@ import pytest
 from aiohttp import web
 
 from atalaia.clock import SystemClock
-from atalaia.connectors.wppconnect.calls import AT_ONCE, Calls, Place
+from atalaia.connectors.wppconnect.calls import AT_ONCE, Calls, NoAnswer, Place
 from atalaia.connectors.wppconnect.lines import shared_client
+from atalaia.errors import InDoubt, Unavailable
 
 
 @dataclass
@@ -110,3 +111,28 @@ async def test_a_session_whose_calls_hang_does_not_hold_up_another(upstream: Ups
         upstream.go_on.set()
 
     assert upstream.most_waiting == AT_ONCE
+
+
+class Late(SystemClock):
+    """The clock of a process that gets no time: what should last ten seconds is noticed after a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed = 0.0
+
+    def monotonic(self) -> float:
+        return self._passed
+
+    async def sleep(self, seconds: float) -> None:
+        self._passed += seconds + 50
+
+
+async def test_a_hub_that_is_late_itself_takes_nothing_for_hung(upstream: Upstream):
+    late = Calls(Place(upstream.url, "server"), Late(), {}, connect_s=5, tls_verify=True)
+    async with late:
+        with pytest.raises(Unavailable, match="too busy") as caught:
+            await late.ask("GET", "/slow", within_s=10)
+        assert not isinstance(caught.value, NoAnswer)
+        with pytest.raises(InDoubt):
+            await late.ask("GET", "/slow", within_s=10, acts=True)
+    upstream.go_on.set()
