@@ -1,4 +1,7 @@
-"""Somebody writes to people on a simulated phone: what is sent, what is attached, what came with messages."""
+"""Somebody writes to people on a simulated phone: what is sent, what is attached, what came with messages.
+
+In a browser, and not beside the furnished house of `tests/browser`: a process has one engine of jobs.
+"""
 
 from __future__ import annotations
 
