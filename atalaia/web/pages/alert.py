@@ -18,7 +18,7 @@ from atalaia.desk.people.model import NotAllowed
 from atalaia.web import i18n, render
 from atalaia.web.access import Who, require
 from atalaia.web.i18n import N_
-from atalaia.web.pages.alerts import Told, href_of
+from atalaia.web.pages.alerts import Told, href_of, jobs_of
 from atalaia.web.pages.common import Part, Words, done, look, now_ms, screens, show
 from atalaia.web.pages.telling import Names, data_of, tell
 from atalaia.web.parts import parts_of
@@ -54,6 +54,7 @@ class Shown:
     connections: dict[str, str]
     silences: list[queries.Silence]
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    jobs: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @routes.get("/alerts/{alert}")
@@ -69,15 +70,16 @@ async def page(request: Request, alert: Identity, part: Part = "") -> Response:
         known = names(tx)
         with i18n.drawing(view):
             history = [_line(event, Names(known)) for event in queries.history_of(tx, found, members)]
+            jobs = jobs_of(tx, parts_of(request), [found])
         return Shown(
             found, members, _notices(tx, alert), channels.names(tx), known,
-            queries.silences_of(tx, found.grouping), list(reversed(history)),
+            queries.silences_of(tx, found.grouping), list(reversed(history)), jobs,
         )  # fmt: skip
 
     shown = await look(request, read)
     return show(
         request, "alerts/alert.html", part, alert=shown.alert, shown=shown,
-        h=Told(parts_of(request), shown.connections), href=href_of, evidence_of=evidence_of,
+        h=Told(parts_of(request), shown.connections, shown.jobs), href=href_of, evidence_of=evidence_of,
         spans=[(hours, words(text)) for hours, text in SPANS.items()],
         notice_words={kind: words(text) for kind, text in NOTICE_WORDS.items()},
         receipt_words={kind: words(text) for kind, text in RECEIPT_WORDS.items()},

@@ -76,6 +76,11 @@ class Kept:
         lost = webhooks.counts.get("onmessage", 0) == before or bool(webhooks.sent[-1].lost)
         self.placed.append(Placed(self.yard.now_s, chat, lost))
 
+    def answer(self, text: str, chat: str = FRIEND) -> None:
+        """Have the session's owner write from the phone; it arrives, and a receipt says so."""
+        phone = self.yard.sim.phone(self.name)
+        phone.acknowledge(phone.write(chat, text).key, 2)
+
     async def starts(self, fault: str, seconds: float | None = None, **options: Any) -> None:
         """Begin a fault of this session."""
         await self.yard.sim.faults.start(fault, seconds, session=self.name, **options)
@@ -98,6 +103,11 @@ class Kept:
             self.keeping.cancel()
             await asyncio.wait({self.keeping})
             self.keeping = None
+
+    async def try_again(self) -> None:
+        """Have it tried from the beginning, as a person does on its page."""
+        await self.leave()
+        await self.keep()
 
     # What tests ask.
 
