@@ -203,7 +203,7 @@ async def hold_and_check(open_yard: Any, seeds: range, steps: int) -> Yard:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [100, 200])
+@pytest.mark.parametrize("seed", [100, pytest.param(200, marks=pytest.mark.long)])
 async def test_all_that_was_placed_is_in_the_log_once_with_time_and_contact(open_yard: Any, seed: int):
     yard = await hold_and_check(open_yard, range(seed, seed + 4), STEPS)
 
