@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -126,19 +127,31 @@ async def test_a_channel_made_deaf_by_the_button_is_found_mended_and_accounted_f
 
         await one.press("/demo/faults", fault="deaf")
 
-        [unheard] = one.placed() - before
-        [found] = await until(lambda: one.found("deaf", seq), "it is proven deaf", within_s=WITHIN_S)
-        assert found["said"] == "The page has messages that no webhook brought."
-        [gap] = await until(lambda: _closed(one, pressed_ms), "its gap is closed", within_s=WITHIN_S)
-        assert (gap.lost, gap.recovered["messages"]) == ("no", 1)
+        found = await until(lambda: _proven(one, seq), "it is proven deaf", within_s=WITHIN_S)
+        assert found[0]["said"] == "The page has messages that no webhook brought."
+        unheard = one.placed() - before
+        gaps = await until(lambda: _closed(one, pressed_ms), "its gap is closed", within_s=WITHIN_S)
+        assert {gap.lost for gap in gaps} == {"no"}
         await until(one.is_live, "it is live again", within_s=WITHIN_S)
         assert one.demo.chats.simulator.disturbed(SUPPORT) == disturbed + 2, "closed and started, once"
 
         await one.press("/demo/deeds", deed="write")
         await until(one.has_all, "the conversations are complete", within_s=WITHIN_S)
         messages = await one.messages()
-        [heard_live] = one.placed() - before - {unheard}
-        assert (messages[unheard], messages[heard_live]) == (True, False)
+        [heard_live] = one.placed() - before - unheard
+        assert all(messages[key] for key in unheard), "what no webhook brought was recovered"
+        assert not messages[heard_live]
+
+
+async def _proven(one: Onlooker, after: int) -> list[Any]:
+    """Answer looks that proved the channel deaf, while a customer goes on writing.
+
+    What another reading brings in before a look is no message that a webhook owes any more.
+    """
+    found = await one.found("deaf", after)
+    if not found and random.random() < 0.004:  # about every ten seconds
+        await one.press("/demo/deeds", deed="write")
+    return found
 
 
 async def _closed(one: Onlooker, since_ms: int) -> list[Gap]:
