@@ -27,11 +27,16 @@ KINDS: Mapping[str, str] = {
 }
 
 
+def kinds_of(connector: Connector) -> list[str]:
+    """Answer what a connector counts; "" is what says nothing of hearing, e.g. our own questions."""
+    return [kind for kind in dict.fromkeys(connector.rhythms.values()) if kind]
+
+
 def fresh_of(
     tx: Connection, connector: Connector | None, connection: str, moment: int, zone: ZoneInfo
 ) -> list[Fresh]:
     """Answer the kinds that a connector counts, in its order; empty when it counts none."""
-    kinds = list(dict.fromkeys(connector.rhythms.values())) if connector is not None else []
+    kinds = kinds_of(connector) if connector is not None else []
     return freshness(read_rhythm(tx, connection, moment), kinds, moment, zone) if kinds else []
 
 

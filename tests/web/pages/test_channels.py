@@ -14,12 +14,15 @@ from sqlalchemy import select
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock, to_ms
 from atalaia.connections.pairing import Code, code_seen, note_begun, note_code
+from atalaia.connectors import CONNECTORS
+from atalaia.connectors.connector import Connector
 from atalaia.connectors.wppconnect import CONNECTOR
 from atalaia.events.gaps import Gaps
 from atalaia.events.log import append_facts, read_after
 from atalaia.events.model import Fact
 from atalaia.store.tables import connection_states, events, planes
 from atalaia.store.truth_tables import pairing_codes
+from atalaia.web.pages.freshness import KINDS, kinds_of
 from simulators.wppconnect import Pace, WppSimulator, demo_world
 from tests.connectors.wppconnect.ground import message, own_message
 from tests.web.chatting import Talk
@@ -296,3 +299,8 @@ async def test_a_person_who_helped_has_it_tried_from_the_beginning(site: Site, c
     assert await site.parts.store.read(site.parts.registry.versions) != before, (
         "whoever keeps it opens it anew"
     )
+
+
+@pytest.mark.parametrize("connector", CONNECTORS.values(), ids=list(CONNECTORS))
+def test_each_kind_that_is_counted_has_a_word_that_people_read(connector: Connector):
+    assert set(kinds_of(connector)) <= set(KINDS)
