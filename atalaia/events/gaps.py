@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from atalaia.events.model import Event
 from atalaia.ids import derived_uuid7
@@ -157,6 +157,13 @@ def list_gaps(
     """Answer gaps, the latest first. before: (from_ms, id) of the last one already known."""
     wanted = GapFilter(connection, "open" if open_only else "")
     return find_gaps(tx, wanted, before=before, limit=limit)
+
+
+def count_open_gaps(tx: Connection, connections: Sequence[str]) -> dict[str, int]:
+    """Answer how many gaps of each of these connections are open; one without any is left out."""
+    g = gaps.c
+    query = select(g.connection, func.count()).where(g.connection.in_(connections), g.closed_ms.is_(None))
+    return {one: int(number) for one, number in tx.execute(query.group_by(g.connection))}
 
 
 def find_gaps(

@@ -21,7 +21,7 @@ from atalaia.desk.chats.channels import LastMessage, hours_of, last_message
 from atalaia.desk.chats.lookup import Lookup, MessageFilter
 from atalaia.desk.chats.phones import forms_of
 from atalaia.errors import ConfigError
-from atalaia.events.gaps import Gap, list_gaps
+from atalaia.events.gaps import Gap, count_open_gaps, list_gaps
 from atalaia.web import i18n, pairing, render
 from atalaia.web.access import Who, require
 from atalaia.web.i18n import N_, gettext
@@ -40,7 +40,7 @@ from atalaia.web.wire import Identity
 
 routes = screens("chats:read")
 Writer = Annotated[Who, Depends(require("connections:write"))]
-DAYS, ROWS, GAPS_SHOWN = 7, 50, 20
+DAYS, ROWS = 7, 50
 # What a person has to do with a session whose upstream says this of its pairing.
 WORDS = {
     "connected": N_("It is connected: no code is wanted."),
@@ -256,6 +256,7 @@ def _fill(tx: Connection, parts: Parts, lines: Sequence[Line], moment: int) -> N
     """Read what only the shown ones need."""
     since = moment - moment % HOUR_MS - 23 * HOUR_MS
     hours = hours_of(tx, [one.seen.id for one in lines], from_ms=since, to_ms=moment + HOUR_MS)
+    open_gaps = count_open_gaps(tx, [one.seen.id for one in lines])
     for one in lines:
         one.expected = expected_of(tx, parts, one.seen, parts.connectors.get(one.seen.connector))
         one.account = account_of(one.seen.planes)
@@ -266,8 +267,7 @@ def _fill(tx: Connection, parts: Parts, lines: Sequence[Line], moment: int) -> N
         one.sent = sum(hour.sent for hour in found)
         one.last_in = last_message(tx, one.seen.id, from_me=False)
         one.last_out = last_message(tx, one.seen.id, from_me=True)
-        gaps = list_gaps(tx, connection=one.seen.id, limit=GAPS_SHOWN)
-        one.open_gaps = sum(gap.closed_ms is None for gap in gaps)
+        one.open_gaps = open_gaps.get(one.seen.id, 0)
 
 
 def _read_one(

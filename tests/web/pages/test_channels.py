@@ -304,3 +304,23 @@ async def test_a_person_who_helped_has_it_tried_from_the_beginning(site: Site, c
 @pytest.mark.parametrize("connector", CONNECTORS.values(), ids=list(CONNECTORS))
 def test_each_kind_that_is_counted_has_a_word_that_people_read(connector: Connector):
     assert set(kinds_of(connector)) <= set(KINDS)
+
+
+async def test_an_old_gap_that_is_open_is_counted_however_many_were_closed_since(
+    site: Site, clock: HeldClock
+):
+    given = {"session_name": "Suporte", "server_url": "http://127.0.0.1:9", "secret_key": KEY}
+    channel, now = await site.connection("wppconnect", **given), to_ms(clock.now())
+    old = {"id": "old", "from_ms": now - 90_000_000, "cause": "The session's browser is gone."}
+    facts = [Fact("gap.opened", channel, now - 90_000_000, old)]
+    for n in range(25):
+        opened = {"id": f"g{n}", "from_ms": now - 80_000 + n, "to_ms": now - 79_999 + n, "cause": "x"}
+        closed = {"gaps": [f"g{n}"], "to_ms": now - 79_999 + n, "lost": "no"}
+        facts += [Fact("gap.opened", channel, now, opened), Fact("gap.closed", channel, now, closed)]
+
+    def work(tx: Any) -> None:
+        append_facts(tx, site.parts.ambient, "keeper", facts, connection=channel)
+        Gaps().apply(tx, [one for one in read_after(tx, 0, family=1) if one.type in Gaps.types])
+
+    await site.parts.store.write(work)
+    assert "abertas: 1" in await text(await site.browser(), "/channels")
