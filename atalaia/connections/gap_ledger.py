@@ -60,7 +60,8 @@ class GapLedger:
         fresh = [one for one in open_ones if self._handed.get(one, 0) <= now - AGAIN_MS]
         if fresh:
             # All of them, because what is read for one is read for all.
-            return Reconcile(min(open_ones.values()) - BEFORE_MS, now, tuple(open_ones))
+            spans = tuple(open_ones.values())
+            return Reconcile(min(spans)[0] - BEFORE_MS, now, tuple(open_ones), spans)
         if self._routine_ms is None:
             return None
         if self._checked_ms is None:
@@ -95,11 +96,12 @@ class GapLedger:
         self._checked_ms = max(self._checked_ms or 0, what.to_ms)
 
 
-def _ended(tx: Connection, connection: str) -> dict[str, int]:
-    """Answer the gaps after which hearing is back, and when they began."""
+def _ended(tx: Connection, connection: str) -> dict[str, tuple[int, int]]:
+    """Answer the gaps after which hearing is back, and from when to when they were."""
     g = gaps.c
     wanted = (g.connection == connection, g.closed_ms.is_(None), g.to_ms.is_not(None))
-    return {row.id: row.from_ms for row in tx.execute(select(g.id, g.from_ms).where(*wanted).limit(500))}
+    query = select(g.id, g.from_ms, g.to_ms).where(*wanted).limit(500)
+    return {row.id: (row.from_ms, row.to_ms) for row in tx.execute(query)}
 
 
 def _last_checked(tx: Connection, connection: str) -> int | None:

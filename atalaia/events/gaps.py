@@ -58,13 +58,15 @@ class Gaps:
 class Reconcile:
     """What should be reconciled: everything between these times. Unix milliseconds.
 
-    gaps: ids of the gaps that this closes; none for the routine check. from_ms begins a while before the
-    first gap, because clocks differ and what came last may have been lost with it.
+    gaps: ids of the gaps that this closes; none for the routine check. spans: from when to when each of them
+    was. from_ms begins a while before the first gap, because clocks differ and what came last may have been
+    lost with it.
     """
 
     from_ms: int
     to_ms: int
     gaps: tuple[str, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
 
     @property
     def routine(self) -> bool:

@@ -16,7 +16,7 @@ from atalaia.clock import Clock, to_ms
 from atalaia.connectors.wppconnect import heard
 from atalaia.connectors.wppconnect.door import ChatHead, Store
 from atalaia.connectors.wppconnect.envelope import Json, read_time_ms
-from atalaia.connectors.wppconnect.message import CIPHERTEXT
+from atalaia.connectors.wppconnect.message import CIPHERTEXT, NOTICE, REVOKED, read_message
 from atalaia.connectors.wppconnect.wids import BROADCAST, NEWSLETTER, read_message_id
 from atalaia.errors import Unavailable, Unreadable
 from atalaia.events.model import Appended, Heard
@@ -48,7 +48,8 @@ class Report:
     """What one catch-up found. recovered: messages that nobody had told us. undecrypted: still unreadable.
 
     upgraded: known as unreadable, readable now. failed: chats that could not be read, with the reason.
-    cut: chats with more messages than a catch-up reads.
+    cut: chats with more messages than a catch-up reads. owed_ms: when those of the recovered were sent that a
+    webhook should have brought.
     """
 
     from_ms: int
@@ -61,6 +62,7 @@ class Report:
     undecrypted: int = 0
     failed: dict[str, str] = field(default_factory=dict[str, str])
     cut: list[str] = field(default_factory=list[str])
+    owed_ms: list[int] = field(default_factory=list[int])
 
     @property
     def lost(self) -> str:
@@ -100,6 +102,24 @@ def is_wanted(chat: ChatHead, since_ms: int) -> bool:
     if chat.wid.server in (BROADCAST, NEWSLETTER):
         return False
     return chat.newest_ms is None or chat.newest_ms >= since_ms
+
+
+def owed_ms(message: Json) -> int:
+    """Answer when a message was sent that a webhook should have brought; 0 for what none brings by nature.
+
+    Our own messages come only where the server was told to send them, and a chat's own notices never.
+    """
+    try:
+        found = read_message(message)
+    except Unreadable:
+        return 0
+    return 0 if found.from_me or found.kind in (NOTICE, REVOKED) else found.sent_ms or 0
+
+
+def mark_start(message: Json) -> str:
+    """Answer how each mark of this message in our log begins; `""` when nothing tells it from another."""
+    found = read_message_id(message.get("id"))
+    return f"message:{found.identity}:" if found else ""
 
 
 async def name_groups(ledger: Ledger, chats: Sequence[ChatHead], now_ms: int) -> None:
@@ -175,29 +195,25 @@ class _Catchup:
         came_ms = to_ms(self._clock.now())
         for start in range(0, len(messages), BATCH):
             batch = messages[start : start + BATCH]
-            known = await self._ledger.known([mark for one in batch if (mark := _mark_start(one))])
+            known = await self._ledger.known([mark for one in batch if (mark := mark_start(one))])
             appended = await self._ledger.append([_heard(one, came_ms) for one in batch])
             for one, place in zip(batch, appended, strict=True):
-                self._count(one, known=_mark_start(one) in known, duplicate=place.duplicate)
+                self._count(one, known=mark_start(one) in known, duplicate=place.duplicate)
 
     def _count(self, message: Json, *, known: bool, duplicate: bool) -> None:
         self._report.messages += 1
         unreadable = message.get("type") == CIPHERTEXT
         if unreadable:
             self._report.undecrypted += 1
-        if not known:
+        if not known and not duplicate:  # its webhook may have come while we asked
             self._report.recovered += 1
+            self._report.owed_ms += [at] if (at := owed_ms(message)) else []
         elif not duplicate and not unreadable:
             self._report.upgraded += 1
 
 
 def _heard(message: Json, came_ms: int) -> Heard:
     return heard.stored_message(message, came_ms)
-
-
-def _mark_start(message: Json) -> str:
-    found = read_message_id(message.get("id"))
-    return f"message:{found.identity}:" if found else ""
 
 
 def _name(message: Json) -> str:

@@ -17,15 +17,14 @@ from atalaia.connections.session import PlaneState
 from atalaia.connections.silence import Rhythm
 from atalaia.connections.truth import Truth
 from atalaia.connectors.wppconnect import heard
-from atalaia.connectors.wppconnect.backfill import is_wanted, name_groups
+from atalaia.connectors.wppconnect.backfill import is_wanted, mark_start, name_groups, owed_ms
 from atalaia.connectors.wppconnect.calls import NoAnswer
 from atalaia.connectors.wppconnect.door import ChatHead, Claim, Word
 from atalaia.connectors.wppconnect.envelope import Json, read_time_ms
-from atalaia.connectors.wppconnect.message import NOTICE, REVOKED, read_message
 from atalaia.connectors.wppconnect.server import NoSession, ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
-from atalaia.connectors.wppconnect.wids import Wid, comparable, read_message_id
-from atalaia.errors import Unavailable, Unreadable, UpstreamError
+from atalaia.connectors.wppconnect.wids import Wid, comparable
+from atalaia.errors import Unavailable, UpstreamError
 from atalaia.events.model import Appended, Heard
 
 COMPARED = 20
@@ -36,6 +35,8 @@ AGAIN, LATE = 2 / 3, 1 / 2
 LEFT = ("disconnectedMobile", "desconnectedMobile")  # the latter is how libraries before 1.37.7 spell it
 CAME = ("isLogged", "inChat", "qrReadSuccess")
 SCAN = "Scan the code on the session's page with the phone: WhatsApp, linked devices."
+NO_WEBHOOK = "The page has messages that no webhook brought."
+BROUGHT_IN = "A reading brought in what no webhook had."
 COMPARED_WELL = "Compared: the page has nothing that was not heard."
 NO_ANSWER = "The page gets no answer from WhatsApp."
 ANSWERED = "WhatsApp answered the page."
@@ -92,6 +93,7 @@ class Looker:
     _starting_since: float | None = None
     _deaf: Found | None = None
     _deaf_ms: int = 0
+    _explained_ms: int = 0
     _heads: dict[str, int] = field(default_factory=dict[str, int])  # chats whose newest message is known here
     _late: dict[str, float] = field(default_factory=dict[str, float])  # message -> when it was first not here
     _told_ms: int = 0  # the last word on the session that was thought about
@@ -102,6 +104,30 @@ class Looker:
         self.since_ms = to_ms(self.notes.ambient.clock.now())
         self._deaf = None
         self._late.clear()
+
+    @property
+    def is_deaf(self) -> bool:
+        """Answer whether something is owed, as far as the last judgement knew."""
+        return self._deaf is not None
+
+    def explain(self, upto_ms: int) -> None:
+        """Take it that what was sent up to now was missed for a loss that is known and accounted for."""
+        self._explained_ms = max(self._explained_ms, upto_ms)
+
+    def brought_in(self, sent_ms: Sequence[int]) -> None:
+        """Take it that something else than a look found what no webhook had brought, sent at these times.
+
+        It was brought in, and is a proof all the same: the next judgement names the session deaf, unless a
+        message came by itself since.
+        """
+        since_ms, behind_ms = max(self.since_ms, self._explained_ms), self._behind_ms()
+        owed = [at for at in sent_ms if since_ms < at < behind_ms]
+        if not owed:
+            return
+        if self._deaf is None:
+            evidence = {"messages": len(owed), "oldest_ms": min(owed)}
+            self._deaf = Found("sick", Truth.DEAF, BROUGHT_IN, missed_ms=min(owed), evidence=evidence)
+        self._deaf_ms = max(self._deaf_ms, *owed)
 
     async def look(self) -> Found:
         """Answer how the session is, proven from the claim down to WhatsApp itself.
@@ -144,6 +170,7 @@ class Looker:
             self._of_claim(claim)
             or await self._left(told_ms)
             or await self._checked()
+            or await self._still_deaf()
             or await self._behind()
         )
 
@@ -237,7 +264,7 @@ class Looker:
             unheard = await self._unheard_chats()
         except NoAnswer:
             return Found("sick", Truth.HUNG, "The page does not show its chats: it hangs.")
-        behind_ms = to_ms(self.notes.ambient.clock.now()) - int(self.settings.behind_s * 1000)
+        behind_ms = self._behind_ms()
         if missed := [one for one in unheard if one.at_ms < behind_ms]:
             await self._bring_in(missed)
         deaf = await self._still_deaf() or self._of_late()
@@ -261,18 +288,21 @@ class Looker:
         """Catch up at once, a customer waits; and remember what should have come by itself."""
         owed = [at for one in missed for at in one.owed.values()]
         if owed and self._deaf is None:
-            said = "The page has messages that no webhook brought."
             evidence = {"chats": sum(bool(one.owed) for one in missed), "oldest_ms": min(owed)}
-            self._deaf = Found("sick", Truth.DEAF, said, missed_ms=min(owed), evidence=evidence)
+            self._deaf = Found("sick", Truth.DEAF, NO_WEBHOOK, missed_ms=min(owed), evidence=evidence)
             self._deaf_ms = to_ms(self.notes.ambient.clock.now())
         await self.catch_up(min([one.at_ms for one in missed] + owed))
+
+    def _behind_ms(self) -> int:
+        """Answer when a message must have been sent for its webhook to count as missing."""
+        return to_ms(self.notes.ambient.clock.now()) - int(self.settings.behind_s * 1000)
 
     async def _still_deaf(self) -> Found | None:
         """A session that was found deaf stays so until it is started anew, or a message comes by itself."""
         if self._deaf is None:
             return None
         last = (await self.notes.rhythm()).last_ms.get("messages", 0)
-        if last > self._deaf_ms:
+        if last >= self._deaf_ms:
             self._deaf = None
         return self._deaf
 
@@ -321,31 +351,14 @@ class Looker:
     async def _unheard(self, chat: ChatHead, at_ms: int) -> Unheard | None:
         """Answer what of a chat's last messages nothing ever told us; None when there is nothing."""
         last = sorted(await self.server.messages(chat.wid, count=LAST), key=_sent_ms)
-        rows = {start: row for row in last if (start := _start(row))}
+        rows = {start: row for row in last if (start := mark_start(row))}
         new = rows.keys() - await self.notes.known(list(rows))
-        owed = {start: at for start in new if (at := _owed_ms(rows[start])) > self.since_ms}
+        owed = {start: at for start in new if (at := owed_ms(rows[start])) > self.since_ms}
         # What is older than our log is unknown, too, and nobody misses it.
         if owed or (rows and list(rows)[-1] in new):
             return Unheard(str(chat.wid), at_ms, owed)
         return None
 
 
-def _start(row: Json) -> str:
-    found = read_message_id(row.get("id"))
-    return f"message:{found.identity}:" if found else ""
-
-
 def _sent_ms(row: Json) -> int:
     return read_time_ms(row.get("t")) or 0
-
-
-def _owed_ms(row: Json) -> int:
-    """Answer when a message was sent that a webhook should have brought; 0 for what none brings by nature.
-
-    Our own messages come only where the server was told to send them, and a chat's own notices never.
-    """
-    try:
-        message = read_message(row)
-    except Unreadable:
-        return 0
-    return 0 if message.from_me or message.kind in (NOTICE, REVOKED) else message.sent_ms or 0

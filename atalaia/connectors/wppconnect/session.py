@@ -36,6 +36,7 @@ from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.connectors.wppconnect.todo import ASKS
 from atalaia.connectors.wppconnect.wids import Wid
 from atalaia.errors import InDoubt, Rejected, Unavailable, UpstreamError
+from atalaia.events.gaps import Reconcile
 
 WATCHED = ("messages",)
 # The page learns its own history over minutes after it was opened; what is not there yet is read then.
@@ -132,7 +133,7 @@ class Session:
             door = ServerDoor(settings, self._clock, settings.hook_url(self._port.connection))
             self._server = await stack.enter_async_context(door)
             self._looker = Looker(
-                settings, self._server, self._port, self._catch_up, self._opened, self._now_ms()
+                settings, self._server, self._port, self._bring_in, self._opened, self._now_ms()
             )
         if settings.gateway_url:
             self._gateway = await stack.enter_async_context(GatewayDoor(settings, self._clock))
@@ -317,9 +318,15 @@ class Session:
             except (UpstreamError, Rejected):
                 continue  # the gap stays open, and is handed out again
             early, self._early = self._early, []
+            self._weigh(what, report)
             await self._port.reconciled(what, told(report, early))
-            if not what.routine:
-                self._repeat_later(what.from_ms)
+
+    def _weigh(self, what: Reconcile, report: Report) -> None:
+        """Take what a reading brought in for a proof, unless it was sent before a known loss was over."""
+        if what.spans:
+            self._looker.explain(max(ended for _, ended in what.spans))
+            self._repeat_later(what.from_ms)
+        self._looker.brought_in(report.owed_ms)
 
     def _repeat_later(self, from_ms: int) -> None:
         now = self._clock.monotonic()
@@ -360,10 +367,16 @@ class Session:
     def _own(self) -> Wid | None:
         return self._looker.own if self._server is not None else None
 
-    async def _catch_up(self, from_ms: int, upto_ms: int | None = None) -> None:
-        """Bring in what a look has found missing, before the gap's own account of it."""
+    async def _bring_in(self, from_ms: int) -> None:
+        """Bring in what a look has found missing; what may still come is left to it, unless nothing comes."""
+        await self._catch_up(from_ms, None if self._looker.is_deaf else self._upto_ms())
+
+    async def _catch_up(self, from_ms: int, upto_ms: int | None) -> None:
+        """Read what may be missing, before the gap's own account of it."""
         store = _Marking(cast("ServerDoor", self._server), self._settings)
-        self._early.append(await reconcile(store, self._port, self._clock, from_ms, upto_ms))
+        report = await reconcile(store, self._port, self._clock, from_ms, upto_ms)
+        self._early.append(report)
+        self._looker.brought_in(report.owed_ms)
 
     def _upto_ms(self) -> int:
         """Answer until when a message that is still missing was missed; a younger one may be on its way."""

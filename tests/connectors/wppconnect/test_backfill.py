@@ -119,6 +119,19 @@ async def test_a_message_told_as_unreadable_is_upgraded_not_recovered():
     assert (report.recovered, report.upgraded, report.undecrypted) == (0, 1, 0)
 
 
+async def test_only_what_a_webhook_should_have_brought_and_none_did_is_owed():
+    log, number = Log(), "551155500102@c.us"
+    await log.append([Account().heard(message("A1")), Account().heard(message("A2", kind="ciphertext"))])
+    own = {**stored("C1", NOON_S + 7), "id": f"true_{NUMBER}_C1", "fromMe": True}
+    notice = stored("D1", NOON_S + 8, kind="e2e_notification")
+    missed = [stored("A3", NOON_S + 5), stored("B1", NOON_S + 6, chat=number)]
+
+    report = await caught_up(Page([stored("A1"), stored("A2"), *missed, own, notice]), log)
+
+    assert (report.recovered, report.upgraded) == (4, 1)
+    assert sorted(report.owed_ms) == [(NOON_S + 5) * 1000, (NOON_S + 6) * 1000]
+
+
 async def test_what_stays_unreadable_is_said():
     report = await caught_up(Page([stored("A1", kind="ciphertext", text="")]), Log())
 

@@ -1,0 +1,128 @@
+"""What was found missing by somebody else than a look: when it names a session deaf, and when it does not."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, cast
+
+import pytest
+
+from atalaia.ambient import Ambient
+from atalaia.clock import HeldClock, to_ms
+from atalaia.connections.silence import Rhythm
+from atalaia.connections.truth import Truth
+from atalaia.connectors.wppconnect.door import ChatHead, Claim, Word
+from atalaia.connectors.wppconnect.looking import BROUGHT_IN, Looker
+from atalaia.connectors.wppconnect.server import ServerDoor
+from atalaia.connectors.wppconnect.settings import WppconnectSettings
+from atalaia.ids import CountedIds
+from tests.connections.unasked import Unasked
+
+BEHIND_S = 120
+
+
+class Well:
+    """A server whose session is connected and whose page runs and has no chats."""
+
+    async def status(self) -> Claim:
+        return Claim(Word.CONNECTED, "CONNECTED")
+
+    async def check(self) -> bool:
+        return True
+
+    async def chats(self, count: int | None = None, *, within_s: float | None = None) -> list[ChatHead]:
+        return []
+
+
+class Notes(Unasked):
+    """The house: a held clock, and when a message came by itself last, in seconds after the beginning."""
+
+    def __init__(self) -> None:
+        self.clock = HeldClock()
+        self.began_ms = to_ms(self.clock.now())
+        self.ambient = Ambient(clock=self.clock, ids=CountedIds(), random=random.Random(1))
+
+    def came(self, at_s: float) -> None:
+        self.usual = Rhythm({}, {"messages": self.began_ms + round(at_s * 1000)}, 0)
+
+    def prove(self, plane: str, state: str, **known: Any) -> None:
+        return
+
+    async def newest(self, keys: Any, types: Any) -> dict[str, int]:
+        return {}
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def looker(notes: Notes) -> Looker:
+    """Answer a looker whose session was opened at the beginning; ten minutes passed since."""
+
+    async def nobody(*_: Any) -> None:
+        raise AssertionError
+
+    settings = WppconnectSettings.model_validate(
+        {
+            "session_name": "alpha",
+            "server_url": "http://127.0.0.1:1",
+            "secret_key": "test-only",
+            "behind_s": BEHIND_S,
+        }
+    )
+    door = cast("ServerDoor", Well())
+    return Looker(settings, door, cast("Any", notes), nobody, nobody, notes.began_ms)
+
+
+async def judged(looker: Looker, notes: Notes, *sent_s: float) -> Truth:
+    """Answer how the session is judged, ten minutes after it was opened, when these were brought in."""
+    await notes.clock.run_for(600)
+    looker.brought_in([notes.began_ms + round(at_s * 1000) for at_s in sent_s])
+    found = await looker.glance()
+    return found.kind if found is not None else Truth.NONE
+
+
+async def test_what_a_reading_brought_in_names_the_session_deaf_with_its_evidence(
+    looker: Looker, notes: Notes
+):
+    notes.came(100)
+    assert await judged(looker, notes, 300, 200) is Truth.DEAF
+
+    found = await looker.glance()
+    assert found is not None
+    oldest_ms = notes.began_ms + 200_000
+    assert (found.health, found.said, found.missed_ms) == ("sick", BROUGHT_IN, oldest_ms)
+    assert found.evidence == {"messages": 2, "oldest_ms": oldest_ms}
+
+
+@pytest.mark.parametrize(
+    ("sent_s", "came_s"),
+    [
+        ([], 0),
+        ([-10.0, 0.0], 0),  # before the session was opened anew
+        ([600.0 - BEHIND_S + 1], 0),  # its webhook may still come
+        ([200.0, 300.0], 301),  # another one came by itself since
+    ],
+)
+async def test_what_no_webhook_owed_or_was_followed_by_others_is_no_deafness(
+    looker: Looker, notes: Notes, sent_s: list[float], came_s: float
+):
+    notes.came(came_s)
+    assert await judged(looker, notes, *sent_s) is Truth.NONE
+
+
+async def test_what_was_sent_before_a_known_loss_was_over_is_no_deafness(looker: Looker, notes: Notes):
+    looker.explain(notes.began_ms + 300_000)
+    assert await judged(looker, notes, 250) is Truth.NONE
+    assert await judged(looker, notes, 301) is Truth.DEAF
+
+
+async def test_a_message_that_comes_by_itself_or_a_page_opened_anew_ends_it(looker: Looker, notes: Notes):
+    assert await judged(looker, notes, 200) is Truth.DEAF
+    notes.came(201)
+    assert await judged(looker, notes) is Truth.NONE
+    assert await judged(looker, notes, 700) is Truth.DEAF, "and what is lost after it counts anew"
+    looker.begin_anew()
+    assert await judged(looker, notes) is Truth.NONE
