@@ -93,7 +93,9 @@ class GapLedger:
         await self._append(
             [Fact("gap.closed", self._connection, to_ms(self._ambient.clock.now()), data, mark)]
         )
-        self._checked_ms = max(self._checked_ms or 0, what.to_ms)
+        if what.routine or what.from_ms <= (self._checked_ms or 0):
+            # Else what lies between the last check and this gap was not read, and is still due.
+            self._checked_ms = max(self._checked_ms or 0, what.to_ms)
 
 
 def _ended(tx: Connection, connection: str) -> dict[str, tuple[int, int]]:

@@ -92,8 +92,8 @@ class Port:
     async def rhythm(self) -> Rhythm:
         return await self._keeper.rhythms.read()
 
-    async def lost_hearing(self, since_ms: int, cause: str) -> None:
-        await self._keeper.append_facts([self._keeper.gap(since_ms, cause, "found")])
+    async def lost_hearing(self, since_ms: int, cause: str, upto_ms: int | None = None) -> None:
+        await self._keeper.append_facts([self._keeper.gap(since_ms, cause, "found", upto_ms)])
         self._keeper.gaps.news()
 
     async def to_reconcile(self) -> Reconcile:

@@ -123,8 +123,11 @@ class SessionPort(Protocol):
         """Answer what was heard in the last four weeks, by the kinds that the connector declares."""
         ...
 
-    async def lost_hearing(self, since_ms: int, cause: str) -> None:
-        """Open a gap that a look has found: the upstream has what never reached us, since about then."""
+    async def lost_hearing(self, since_ms: int, cause: str, upto_ms: int | None = None) -> None:
+        """Open a gap that a look has found: the upstream has what never reached us, since about then.
+
+        upto_ms: only what was sent up to then was lost, and hearing goes on; it is to be reconciled at once.
+        """
         ...
 
     async def to_reconcile(self) -> Reconcile:

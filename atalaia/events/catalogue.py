@@ -51,7 +51,7 @@ FACTS: tuple[FactType, ...] = (
     FactType("recovery.tried", "connection", "A rung of the ladder is tried on a session.", (*_RECOVERY, "does", "proof", "server")),
     FactType("recovery.proved", "connection", "The rung helped; the proof has come.", (*_RECOVERY, "said", "took_ms")),
     FactType("recovery.failed", "connection", "The rung did not help.", (*_RECOVERY, "said", "took_ms")),
-    FactType("gap.opened", "connection", "From here on something may be missed.", ("id", "from_ms", "cause", "origin", "planes")),
+    FactType("gap.opened", "connection", "From here on something may be missed.", ("id", "from_ms", "to_ms", "cause", "origin", "planes")),
     FactType("gap.closed", "connection", "Gaps were reconciled as far as the upstream allows; or a routine check was made.", ("from_ms", "to_ms", "cause", "gaps", "routine", "checked", "recovered", "left", "lost", "unknown")),
     FactType("call.opened", "call", "A call rings.", _CALL),
     FactType("call.answered", "call", "Somebody answered.", (*_CALL, "answered_by", "answered_ms", "ring_s", "extra_channel")),

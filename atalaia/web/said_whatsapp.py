@@ -32,6 +32,7 @@ FORMS: tuple[str, ...] = (
     N_("The page hears, and WhatsApp answers it."),
     N_("The page has messages that no webhook brought."),
     N_("A reading brought in what no webhook had."),
+    N_("A webhook was lost while others came."),
     N_("The page has a message that no webhook has brought yet."),
     N_("The phone removed this session from its linked devices."),
     N_("Ask for the code"),

@@ -122,6 +122,38 @@ async def test_every_half_hour_a_session_is_asked_although_no_gap_is_known(ledge
     assert what.from_ms == ledger.began - 10 * MINUTE + (what.to_ms - ledger.began - asked)
 
 
+async def test_what_was_lost_while_others_came_is_a_gap_that_is_over_and_handed_out_at_once(ledger: Ledger):
+    session = await ledger.rig.live()
+    await ledger.rig.clock.run_for(600)
+    lost = ledger.began + 2 * MINUTE
+    await session.port.lost_hearing(lost, "A webhook was lost while others came.", lost + 1000)
+    what = await ledger.due(session)
+    assert (len(what.gaps), what.spans) == (1, ((lost, lost + 1000),))
+    await session.port.reconciled(what, replace(CLEAN, recovered={"messages": 1}))
+
+    [gap] = await ledger.gaps()
+    assert (gap.origin, gap.to_ms, gap.recovered) == ("found", lost + 1000, {"messages": 1})
+    assert gap.closed_ms is not None
+    assert (await ledger.rig.row())["state"] == "live"
+
+
+async def test_a_gap_whose_reading_does_not_reach_back_to_the_last_check_puts_none_off(ledger: Ledger):
+    ledger.rig.kind = replace(ledger.rig.kind, routine=timedelta(minutes=13))
+    session = await ledger.rig.live()
+    first = await ledger.due(session)
+    await session.port.reconciled(first, CLEAN)
+    await ledger.rig.clock.run_for(12 * 60)
+    lost = first.to_ms + 11 * MINUTE
+    await session.port.lost_hearing(lost, "A webhook was lost while others came.", lost + 1000)
+    await ledger.gaps()
+    await session.port.reconciled(await ledger.due(session), CLEAN)
+
+    await ledger.gaps()
+    second = await ledger.due(session)
+    assert second.routine
+    assert second.from_ms == first.to_ms - 10 * MINUTE
+
+
 async def test_clean_routine_checks_of_a_day_are_one_record_that_lists_leave_out(ledger: Ledger):
     session = await ledger.rig.live()
     for _ in range(3):

@@ -43,7 +43,7 @@ class Unasked:
     async def reopened(self, reason: str, /) -> None:
         raise AssertionError(reason)
 
-    async def lost_hearing(self, since_ms: int, cause: str) -> None:
+    async def lost_hearing(self, since_ms: int, cause: str, upto_ms: int | None = None) -> None:
         raise AssertionError(cause)
 
     async def to_reconcile(self) -> Reconcile:

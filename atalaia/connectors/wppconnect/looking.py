@@ -89,6 +89,7 @@ class Looker:
     since_ms: int
     own: Wid | None = None
     version: str = ""
+    chats: Sequence[ChatHead] = ()  # the newest of the page, as they were last compared
     _away: bool = False
     _starting_since: float | None = None
     _deaf: Found | None = None
@@ -333,7 +334,7 @@ class Looker:
         if new := [one for one in listed if self._named.get(str(one.wid)) != one.name]:
             await name_groups(self.notes, new, to_ms(self.notes.ambient.clock.now()))
             self._named |= {str(one.wid): one.name for one in new}
-        chats = [one for one in listed if is_wanted(one, 0) and one.newest_ms]
+        self.chats = chats = [one for one in listed if is_wanted(one, 0) and one.newest_ms]
         fresh = [one for one in chats if self._heads.get(str(one.wid)) != one.newest_ms]
         newest = await self.notes.newest([str(one.wid) for one in fresh], heard.MESSAGES)
         found: list[Unheard] = []

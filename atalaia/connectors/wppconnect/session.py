@@ -31,6 +31,7 @@ from atalaia.connectors.wppconnect.door import ChatHead, Sent, Word
 from atalaia.connectors.wppconnect.envelope import Json
 from atalaia.connectors.wppconnect.gateway import GatewayDoor
 from atalaia.connectors.wppconnect.looking import SCAN, Looker
+from atalaia.connectors.wppconnect.sampling import Sampler
 from atalaia.connectors.wppconnect.server import ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.connectors.wppconnect.todo import ASKS
@@ -46,6 +47,8 @@ ROUTINE_BACK_MS = 6 * 3_600_000
 GONE_AFTER = 2  # looks in a row that the server did not answer
 # A page that opens says so several times over; what it says so long after a start is of another one.
 OPENING_MS = 30_000
+SECOND_MS = 1_000  # how exactly WhatsApp says when a message was sent
+LONE = "A webhook was lost while others came."
 OPENED = "The session's page was closed or loaded anew."
 
 CODE = Rung(
@@ -103,6 +106,7 @@ class Session:
         self._warned = ""
         self._early: list[Report] = []
         self._repeats: list[tuple[float, int]] = []
+        self._lone: set[tuple[int, int]] = set()  # from when to when lone messages were lost
 
     async def run(self) -> None:
         async with AsyncExitStack() as stack:
@@ -135,6 +139,7 @@ class Session:
             self._looker = Looker(
                 settings, self._server, self._port, self._bring_in, self._opened, self._now_ms()
             )
+            self._sampler = Sampler(self._server, self._port)
         if settings.gateway_url:
             self._gateway = await stack.enter_async_context(GatewayDoor(settings, self._clock))
         if settings.browser_url:
@@ -300,9 +305,23 @@ class Session:
         while True:
             await self._clock.sleep(self._settings.store_every_s)
             try:
-                self._take(await self._looker.look())
+                found = await self._looker.look()
+                self._take(found)
+                if found.health == "healthy":
+                    await self._sample()
             except UpstreamError as error:
                 self._port.prove("page", "unknown", said=str(error))
+
+    async def _sample(self) -> None:
+        """Account for what was lost among messages that came: no loss of hearing, unless none came since."""
+        looker = self._looker
+        lost = await self._sampler.turn(looker.chats, looker.since_ms, self._upto_ms())
+        if not lost:
+            return
+        looker.brought_in(lost)
+        span = min(lost), max(lost) + SECOND_MS
+        self._lone.add(span)
+        await self._port.lost_hearing(span[0], LONE, span[1])
 
     async def _reconcile(self) -> None:
         """Bring in what was missed, whenever the ledger of gaps asks for it."""
@@ -323,8 +342,10 @@ class Session:
 
     def _weigh(self, what: Reconcile, report: Report) -> None:
         """Take what a reading brought in for a proof, unless it was sent before a known loss was over."""
-        if what.spans:
-            self._looker.explain(max(ended for _, ended in what.spans))
+        away = [span for span in what.spans if span not in self._lone]
+        self._lone.difference_update(what.spans)
+        if away:
+            self._looker.explain(max(ended for _, ended in away))
             self._repeat_later(what.from_ms)
         self._looker.brought_in(report.owed_ms)
 

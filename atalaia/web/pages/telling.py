@@ -169,7 +169,9 @@ def _gap(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str, st
     name = names.connection(event.key or event.connection)
     href = f"/connections/{quote(event.key or event.connection)}#gaps"
     if event.type == "gap.opened":
-        title = gettext("%(name)s is not heard any more") % {"name": name}
+        lone = data.get("to_ms") is not None  # it is over already, and hearing never was
+        title = gettext("%(name)s missed something") if lone else gettext("%(name)s is not heard any more")
+        title = title % {"name": name}
         return "ear", "info", title, said(str(data.get("cause") or "")), href
     looks = sign({"no": "nothing_lost", "yes": "something_lost"}.get(str(data.get("lost")), "loss_unknown"))
     if data.get("routine"):

@@ -99,6 +99,13 @@ def test_every_fact_has_words_whatever_its_data(kind: str):
     assert told["en"].title != kind, "a fact of the catalogue is told in a sentence"
 
 
+def test_a_gap_that_was_over_when_it_was_found_is_no_loss_of_hearing():
+    with i18n.drawing(EN):
+        lone = tell(fact("gap.opened", "c1", from_ms=1, to_ms=1001), Names(connections={"c1": "Door"}))
+        lasting = tell(fact("gap.opened", "c1", from_ms=1), Names(connections={"c1": "Door"}))
+    assert (lone.title, lasting.title) == ("Door missed something", "Door is not heard any more")
+
+
 def test_a_call_is_told_with_the_names_of_its_book():
     book = Book({"112": "Residencial"}, {"1121001": "Portaria"})
     data = {
