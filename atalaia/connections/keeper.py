@@ -293,15 +293,14 @@ class Keeper:
 
     def gap(self, started: int, cause: str, origin: str, ended: int | None = None) -> Fact:
         """Answer the fact that opens a gap. ended: when it was over, if nothing is being missed any more."""
-        data: dict[str, Any] = {
+        data = {
             "id": derived_uuid7(started, f"gap:{self.configured.id}:{started}"),
             "from_ms": started,
+            "to_ms": ended,
             "cause": cause,
             "origin": origin,
             "planes": self._kind.hearing,
         }
-        if ended is not None:
-            data["to_ms"] = ended
         return Fact("gap.opened", self.configured.id, started, data, dedupe=f"gap:{started}")
 
     def _row(self, state: State, evidence: dict[str, Any]) -> dict[str, Any]:
