@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,10 @@ from atalaia.events.fit import dump_json, fit, fit_json, fit_ms
 from atalaia.events.model import Appended, Event, Fact, Heard
 from atalaia.events.policy import Keep, Policies
 from atalaia.store.bell import FACTS, LOG, facts_of, heard_of
-from atalaia.store.bulk import allocate, fetch_rows, insert_rows, run, seen
+from atalaia.store.bulk import allocate, fetch_rows, given, insert_rows, run, seen, tuples_of
+from atalaia.store.leases import epochs_of
 from atalaia.store.store import Store, ring_after, serialise
-from atalaia.store.tables import FACT, HEARD, event_counts, events, events_seen, leases
+from atalaia.store.tables import FACT, HEARD, event_counts, events, events_seen
 from atalaia.store.truth_tables import heard_hours
 
 _MINUTE = 60_000
@@ -74,6 +75,14 @@ class EventLog:
         self._ambient = ambient
         self._waiting: list[_Waiting] = []
         self._flush: asyncio.Task[None] | None = None
+        self._signs: dict[str, dict[str, int]] = {}
+
+    def signs(self, connection: str) -> Mapping[str, int] | None:
+        """Answer when each kind of event was last heard on a connection, since this process began.
+
+        None where other processes hear, too: only the table of hours knows then.
+        """
+        return self._signs.get(connection, {}) if self.store.dialect == "sqlite" else None
 
     async def put(self, source: Source, heard: Sequence[Heard]) -> list[Appended]:
         """Append what was heard; answer, per event, where it is. Durable when this returns.
@@ -114,13 +123,22 @@ class EventLog:
             if isinstance(error, asyncio.CancelledError):
                 raise
             return
+        now = to_ms(self._ambient.clock.now())
         for waiting, answer in zip(batch, answers, strict=True):
+            if not isinstance(answer, Fenced):
+                self._note_signs(waiting, answer, now)
             if waiting.done.done():
                 continue
             if isinstance(answer, Fenced):
                 waiting.done.set_exception(answer)
             else:
                 waiting.done.set_result(answer)
+
+    def _note_signs(self, waiting: _Waiting, answer: Sequence[Appended], now_ms: int) -> None:
+        for one, place in zip(waiting.heard, answer, strict=True):
+            kind = _sign_of(self.policies, one, place, now_ms)
+            if kind and not one.late:
+                self._signs.setdefault(waiting.source.connection, {})[kind] = now_ms
 
     def _append_all(self, tx: Connection, batch: list[_Waiting]) -> list[list[Appended] | Fenced]:
         serialise(tx)
@@ -155,14 +173,20 @@ def _count_hours(
 ) -> None:
     """Count what was heard in the hour in which it occurred, also what is recovered later."""
     for one, answer in zip(heard, taken, strict=True):
-        kind = policies.rhythm_of(one.type)
-        occurred = min(one.occurred_ms, batch.now_ms)
-        if not kind or answer.duplicate or occurred < batch.now_ms - _RHYTHM_MS:
+        kind = _sign_of(policies, one, answer, batch.now_ms)
+        if not kind:
             continue
+        occurred = min(one.occurred_ms, batch.now_ms)
         place = (connection, kind, occurred - occurred % _HOUR)
         n, last = batch.hours.get(place, (0, None))
         # One that was asked for proves no hearing.
         batch.hours[place] = n + 1, last if one.late else batch.now_ms
+
+
+def _sign_of(policies: Policies, one: Heard, answer: Appended, now_ms: int) -> str:
+    """Answer as which kind an event is counted, "" when it is not."""
+    old = one.occurred_ms < now_ms - _RHYTHM_MS
+    return "" if answer.duplicate or old else policies.rhythm_of(one.type)
 
 
 def _take(
@@ -323,16 +347,9 @@ def _topics(rows: Sequence[tuple[Any, ...]]) -> set[str]:
 
 
 def _fenced(tx: Connection, sources: set[Source]) -> dict[Source, Fenced]:
-    """Answer the sources whose epoch is no longer the lease's.
-
-    The lock keeps a take-over from slipping between this look and our commit; see `leases.check`.
-    """
+    """Answer the sources whose epoch is no longer the lease's."""
     leased = [source for source in sources if source.epoch is not None]
-    if not leased:
-        return {}
-    query = select(leases.c.name, leases.c.epoch).where(leases.c.name.in_([s.lease for s in leased]))
-    query = query.order_by(leases.c.name).with_for_update(read=True, key_share=True)
-    current = {row.name: row.epoch for row in tx.execute(query)}
+    current = epochs_of(tx, [source.lease for source in leased]) if leased else {}
     return {
         source: Fenced(_newer(source, current.get(source.lease)))
         for source in leased
@@ -377,27 +394,32 @@ def read_after(
 
 def known_marks(tx: Connection, connection: str, starts: Sequence[str]) -> set[str]:
     """Answer which of these are the beginning of the mark of something heard on a connection."""
-    c = events_seen.c
+    # A range over the primary key: LIKE would not use it on every database.
+    first = (
+        "(select s.dedupe from events_seen s where s.scope = ? and s.dedupe >= given.start "
+        "order by s.dedupe limit 1)"
+    )
     found: set[str] = set()
-    for start in set(starts):
-        # A range over the primary key: LIKE would not use it on every database.
-        after = (c.scope == connection, c.dedupe >= start)
-        mark = tx.scalar(select(c.dedupe).where(*after).order_by(c.dedupe).limit(1))
-        if start and mark is not None and mark.startswith(start):
-            found.add(start)
+    for table, values in given(tx, {"start": "text"}, [(start,) for start in dict.fromkeys(starts) if start]):
+        sql = f"select given.start, {first} as mark from {table}"  # noqa: S608
+        rows = fetch_rows(tx, "start, mark", sql, connection, *values)
+        found |= {start for start, mark in rows if mark is not None and mark.startswith(start)}
     return found
 
 
 def newest_of(tx: Connection, connection: str, keys: Sequence[str], types: Sequence[str]) -> dict[str, int]:
     """Answer when the latest event of these types occurred on a connection, by key."""
-    c = events.c
+    among = f"e.connection = ? and e.type in {tuples_of(len(types), 1)}"
+    # The last few of the log: what was caught up on stands behind what is newer.
+    last = (
+        f"select e.occurred_ms from events e where e.key = given.key and {among} "  # noqa: S608
+        f"order by e.seq desc limit {LATEST}"
+    )
     found: dict[str, int] = {}
-    for key in set(keys):
-        mine = (c.key == key, c.connection == connection, c.type.in_(types))
-        # The last few of the log: what was caught up on stands behind what is newer.
-        rows = tx.scalars(select(c.occurred_ms).where(*mine).order_by(c.seq.desc()).limit(LATEST)).all()
-        if rows:
-            found[key] = max(rows)
+    for table, values in given(tx, {"key": "text"}, [(key,) for key in dict.fromkeys(keys)]):
+        sql = f"select given.key, (select max(occurred_ms) from ({last}) as latest) as newest from {table}"  # noqa: S608
+        rows = fetch_rows(tx, "key, newest", sql, connection, *types, *values)
+        found.update({key: at for key, at in rows if at is not None})
     return found
 
 

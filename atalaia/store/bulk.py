@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,6 @@ from sqlalchemy import (
 )
 
 Row = tuple[Any, ...]
-_CHUNK = 400
 _PART_MOST = 128  # rows in a statement; with 15 columns far below the 32,766 parameters of SQLite
 
 
@@ -115,35 +114,35 @@ def tuples_of(columns: int, rows: int) -> str:
     return ", ".join([one] * rows)
 
 
+def given(tx: Connection, names: Mapping[str, str], rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
+    """Answer rows as a table `given` to select from: its SQL and the values for its marks.
+
+    names: column -> its type on PostgreSQL, e.g. `text`. SQLite may need several parts, see `in_parts`; a
+    statement for each row would let go of the interpreter as often, and under load wait for it each time.
+    """
+    columns = ", ".join(names)
+    if tx.dialect.name == "postgresql":
+        if rows:
+            arrays = ", ".join(f"?::{kind}[]" for kind in names.values())
+            yield f"unnest({arrays}) as given({columns})", tuple(list(one) for one in zip(*rows, strict=True))
+        return
+    named = ", ".join(f"column{place} as {name}" for place, name in enumerate(names, 1))
+    for part in in_parts(rows):
+        yield f"(select {named} from (values {tuples_of(len(names), len(part))})) as given", flat(part)  # noqa: S608
+
+
 def seen(tx: Connection, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Answer which (scope, dedupe) pairs are in the log already, and where."""
-    if not wanted:
-        return {}
-    if tx.dialect.name == "postgresql":
-        # One trip, whatever the number of scopes.
-        scopes, marks = zip(*wanted, strict=True)
-        rows = tx.exec_driver_sql(_SEEN, (list(scopes), list(marks)))
-        return {(scope, dedupe): seq for scope, dedupe, seq in rows}
     found: dict[tuple[str, str], int] = {}
-    by_scope: dict[str, list[str]] = {}
-    for scope, dedupe in wanted:
-        by_scope.setdefault(scope, []).append(dedupe)
-    for scope, keys in by_scope.items():
-        for start in range(0, len(keys), _CHUNK):
-            found.update(_seen_chunk(tx, scope, keys[start : start + _CHUNK]))
+    for table, values in given(tx, {"scope": "text", "dedupe": "text"}, list(dict.fromkeys(wanted))):
+        # CROSS JOIN: SQLite would else be free to walk through everything that was ever seen.
+        sql = f"select s.scope, s.dedupe, s.seq from {table} cross join events_seen s {_SAME}"  # noqa: S608
+        rows = fetch_rows(tx, "scope, dedupe, seq", sql, *values)
+        found.update({(scope, dedupe): seq for scope, dedupe, seq in rows})
     return found
 
 
-_SEEN = (
-    "select s.scope, s.dedupe, s.seq from unnest($1::text[], $2::text[]) as w(scope, dedupe) "
-    "join events_seen s on s.scope = w.scope and s.dedupe = w.dedupe"
-)
-
-
-def _seen_chunk(tx: Connection, scope: str, keys: list[str]) -> dict[tuple[str, str], int]:
-    marks = ", ".join("?" * len(keys))
-    statement = f"select dedupe, seq from events_seen where scope = ? and dedupe in ({marks})"  # noqa: S608
-    return {(scope, dedupe): seq for dedupe, seq in tx.exec_driver_sql(statement, (scope, *keys))}
+_SAME = "where s.scope = given.scope and s.dedupe = given.dedupe"
 
 
 def _pg_type(table: Table, name: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from atalaia.errors import Fenced
-from atalaia.store.bulk import fetch_rows, flat, in_parts, run, tuples_of
+from atalaia.store.bulk import fetch_rows, given, in_parts, run, tuples_of
 from atalaia.store.store import database_ms
 from atalaia.store.tables import leases
 
@@ -72,14 +72,12 @@ def renew(tx: Connection, held: Iterable[Lease], owner: str, *, ttl_ms: int, pro
 
 def _renew(tx: Connection, rows: Sequence[tuple[str, int]], owner: str, expires_ms: int) -> int:
     """Extend those of these (name, epoch) that are the owner's; answer how many they are."""
-    given = "update leases set expires_ms = ? from "
-    mine = " where leases.name = held.name and leases.epoch = held.epoch and leases.owner = ?"
-    if tx.dialect.name == "postgresql":
-        names, epochs = [name for name, _ in rows], [epoch for _, epoch in rows]
-        sql = f"{given} unnest(?::text[], ?::bigint[]) as held(name, epoch) {mine}"
-        return run(tx, sql, expires_ms, names, epochs, owner).rowcount
-    held = f"(select column1 as name, column2 as epoch from (values {tuples_of(2, len(rows))})) as held"  # noqa: S608
-    return run(tx, f"{given} {held} {mine}", expires_ms, *flat(rows), owner).rowcount
+    mine = "leases.name = given.name and leases.epoch = given.epoch and leases.owner = ?"
+    renewed = 0
+    for table, values in given(tx, {"name": "text", "epoch": "bigint"}, rows):
+        sql = f"update leases set expires_ms = ? from {table} where {mine}"  # noqa: S608
+        renewed += run(tx, sql, expires_ms, *values, owner).rowcount
+    return renewed
 
 
 def release(tx: Connection, held: Iterable[Lease], owner: str) -> None:
@@ -99,6 +97,17 @@ def check(tx: Connection, name: str, epoch: int) -> None:
     current = run(tx, f"select epoch from leases where name = ?{lock}", name).scalar()  # noqa: S608
     if current != epoch:
         raise Fenced(f"{name} is owned by a newer worker (epoch {current}, ours was {epoch}).")
+
+
+def epochs_of(tx: Connection, names: Sequence[str]) -> dict[str, int]:
+    """Answer under which epochs these are owned, and will be until we have committed; see `check`."""
+    found: dict[str, int] = {}
+    # In one order everywhere, so that two workers never wait for each other's rows in a circle.
+    for table, values in given(tx, {"name": "text"}, [(name,) for name in sorted(set(names))]):
+        sql = f"select leases.name, leases.epoch from {table} join leases on leases.name = given.name"  # noqa: S608
+        lock = " order by leases.name for key share of leases" if tx.dialect.name == "postgresql" else ""
+        found.update({row[0]: row[1] for row in fetch_rows(tx, "name, epoch", sql + lock, *values)})
+    return found
 
 
 def _ensure(tx: Connection, names: list[str]) -> None:

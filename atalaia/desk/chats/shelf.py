@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, select, tuple_
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from atalaia.store.upsert import upsert_many
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -76,10 +76,6 @@ class Shelf:
 
 
 def _write(tx: Connection, table: Table, rows: Sequence[Row]) -> None:
-    if not rows:
-        return
-    insert = pg_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    statement = insert(table)
-    keys = [column.name for column in table.primary_key.columns]
-    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-    tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+    keys = tuple(column.name for column in table.primary_key.columns)
+    names = [column.name for column in table.columns]
+    upsert_many(tx, table, [{name: row[name] for name in names} for row in rows], keys)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, event, select
 
 from atalaia.desk.chats.fold import Chats
 from atalaia.desk.chats.reading import message_id
@@ -28,6 +29,8 @@ class Inbox:
 
     def __init__(self, url: str = "sqlite://") -> None:
         self._engine = create_engine(url)
+        if url.startswith("postgresql"):
+            event.listen(self._engine, "before_cursor_execute", _for_psycopg, retval=True)
         self.tx = self._engine.connect()
         metadata.create_all(self.tx)
         self.account = Account()
@@ -44,12 +47,12 @@ class Inbox:
     def tell(self, fact: Fact) -> None:
         n = len(self.events) + 1
         body = orjson.dumps(dict(fact.data)).decode()
-        event = Event(
+        told = Event(
             n, f"id{n}", "fact", fact.type, fact.key, CHANNEL, fact.occurred_ms, NOON_MS + n, None, fact.late,
             body,
         )  # fmt: skip
-        self.events.append(event)
-        self.fold([event])
+        self.events.append(told)
+        self.fold([told])
 
     def fold(self, events: list[Event]) -> None:
         fold = Chats()
@@ -82,3 +85,8 @@ class Inbox:
     def message(self, identity: str) -> dict[str, Any]:
         ours = message_id(CHANNEL, identity)
         return next(row for row in self.rows(chat_tables.chat_messages) if row["id"] == ours)
+
+
+def _for_psycopg(_: Any, __: Any, sql: str, values: Any, *___: Any) -> tuple[str, Any]:
+    """Write the marks of raw statements, which are asyncpg's, as this driver wants them."""
+    return re.sub(r"\$\d+", "%s", sql), values
