@@ -13,7 +13,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, func, select
 
 from atalaia.ambient import Ambient
-from atalaia.clock import to_ms
+from atalaia.clock import Clock, to_ms
+from atalaia.errors import StoreUnavailable
 from atalaia.events.gaps import Reconcile, Reconciled, closing
 from atalaia.events.model import Fact
 from atalaia.ids import derived_uuid7
@@ -21,18 +22,48 @@ from atalaia.store.store import Store
 from atalaia.store.tables import gaps
 
 LOOK_S = 15.0
+FRESH_S = 1.0
+READ_MOST = 10_000  # of all connections, the oldest first
 AGAIN_MS = 60_000
 BEFORE_MS = 10 * 60_000  # clocks differ, and what came right before a loss may be lost with it
 
 
+class OpenGaps:
+    """The gaps after which hearing is back, of all connections: one read a second for whoever looks.
+
+    Thousands look every few seconds, and nearly always there is none.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._read: asyncio.Future[dict[str, dict[str, int]]] | None = None
+        self._read_at = 0.0
+
+    async def of(self, connection: str) -> dict[str, int]:
+        """Answer them and when they began, as they were at most a second ago. Errors: `StoreUnavailable`."""
+        now = self._clock.monotonic()
+        if self._read is None or self._read.cancelled() or now - self._read_at >= FRESH_S:
+            self._read, self._read_at = asyncio.ensure_future(self._store.read(_ended_of_all)), now
+        reading = self._read
+        try:
+            return (await asyncio.shield(reading)).get(connection, {})
+        except StoreUnavailable:
+            self._read = None
+            raise
+
+
 class GapLedger:
-    """One connection's. append: writes facts under the lease. routine: None = no look without a gap."""
+    """One connection's. append: writes facts under the lease. routine: None = no look without a gap.
+
+    everyone: what is read for all connections of this process; None = this is the only one.
+    """
 
     def __init__(
         self, connection: str, store: Store, ambient: Ambient, routine: timedelta | None,
-        append: Callable[[Sequence[Fact]], Awaitable[None]],
+        append: Callable[[Sequence[Fact]], Awaitable[None]], everyone: OpenGaps | None = None,
     ) -> None:  # fmt: skip
         self._connection, self._store, self._ambient = connection, store, ambient
+        self._everyone = everyone or OpenGaps(store, ambient.clock)
         self._routine_ms = None if routine is None else round(routine.total_seconds() * 1000)
         self._append = append
         self._handed: dict[str, int] = {}
@@ -46,16 +77,18 @@ class GapLedger:
 
     async def due(self) -> Reconcile:
         """Wait for something to reconcile; see `SessionPort.to_reconcile`. Errors: `StoreUnavailable`."""
+        told = True
         while True:
             now = to_ms(self._ambient.clock.now())
-            found = await self._due(now)
+            found = await self._due(now, told=told)
             if found is not None:
                 self._handed.update(dict.fromkeys(found.gaps, now))
                 return found
-            await self._wait()
+            told = await self._wait()
 
-    async def _due(self, now: int) -> Reconcile | None:
-        open_ones = await self._store.read(lambda tx: _ended(tx, self._connection))
+    async def _due(self, now: int, *, told: bool) -> Reconcile | None:
+        mine = self._store.read(lambda tx: _ended(tx, self._connection)) if told else None
+        open_ones = await (mine or self._everyone.of(self._connection))
         self._handed = {one: at for one, at in self._handed.items() if one in open_ones}
         fresh = [one for one in open_ones if self._handed.get(one, 0) <= now - AGAIN_MS]
         if fresh:
@@ -72,15 +105,17 @@ class GapLedger:
         self._asked_ms = now
         return Reconcile(self._checked_ms - BEFORE_MS, now)
 
-    async def _wait(self) -> None:
-        """Pause until the next look, or shortly after news: the fold may be a moment behind."""
+    async def _wait(self) -> bool:
+        """Pause until the next look, or shortly after news (the fold may be late); answer which."""
         timer = asyncio.create_task(self._ambient.clock.sleep(LOOK_S))
         news = asyncio.create_task(self._news.wait())
         try:
             await asyncio.wait((timer, news), return_when=asyncio.FIRST_COMPLETED)
-            if self._news.is_set():
+            told = self._news.is_set()
+            if told:
                 self._news.clear()
                 await self._ambient.clock.sleep(1.0)
+            return told
         finally:
             timer.cancel()
             news.cancel()
@@ -104,6 +139,16 @@ def _ended(tx: Connection, connection: str) -> dict[str, tuple[int, int]]:
     wanted = (g.connection == connection, g.closed_ms.is_(None), g.to_ms.is_not(None))
     query = select(g.id, g.from_ms, g.to_ms).where(*wanted).limit(500)
     return {row.id: (row.from_ms, row.to_ms) for row in tx.execute(query)}
+
+
+def _ended_of_all(tx: Connection) -> dict[str, dict[str, int]]:
+    g = gaps.c
+    wanted = (g.closed_ms.is_(None), g.to_ms.is_not(None))
+    query = select(g.connection, g.id, g.from_ms).where(*wanted).order_by(g.from_ms).limit(READ_MOST)
+    found: dict[str, dict[str, int]] = {}
+    for connection, gap, from_ms in tx.execute(query):
+        found.setdefault(connection, {})[gap] = from_ms
+    return found
 
 
 def _last_checked(tx: Connection, connection: str) -> int | None:

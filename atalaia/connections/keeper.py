@@ -15,10 +15,11 @@ from sqlalchemy import Connection, select
 
 from atalaia.ambient import Ambient
 from atalaia.clock import from_ms, to_ms
-from atalaia.connections.gap_ledger import GapLedger
+from atalaia.connections.gap_ledger import GapLedger, OpenGaps
 from atalaia.connections.pace import Pace
 from atalaia.connections.plane_book import PlaneBook
 from atalaia.connections.port import Port, plain
+from atalaia.connections.proofs import Due, Proofs
 from atalaia.connections.registry import Configured
 from atalaia.connections.rhythms import RhythmReader
 from atalaia.connections.session import Plane, PlaneState, RunSession
@@ -67,7 +68,6 @@ from atalaia.store.upsert import upsert
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-PLANES_EVERY_S = 1.0
 RETRY_WRITE_S = 1.0
 CLOSE_S = 10.0
 TEXT_CHARS_MAX = 2000
@@ -89,6 +89,14 @@ class Kind:
         return [plane.name for plane in self.planes if plane.essential and plane.hearing]
 
 
+class Shared:
+    """What the keepers of one process do together, because there may be thousands."""
+
+    def __init__(self, eventlog: EventLog, ambient: Ambient) -> None:
+        self.proofs = Proofs(eventlog.store, ambient.clock)
+        self.gaps = OpenGaps(eventlog.store, ambient.clock)
+
+
 class Keeper:
     """Runs until cancelled. Every transition is a fact, written under the lease's epoch."""
 
@@ -100,7 +108,9 @@ class Keeper:
         eventlog: EventLog,
         ambient: Ambient,
         pace: Pace,
+        shared: Shared | None = None,
     ) -> None:
+        """shared: what all keepers of this process share; None = this is the only one."""
         self.configured = configured
         self.lease = lease
         self.state: State = Stopped()
@@ -114,12 +124,16 @@ class Keeper:
         self._number = 0  # grows when a session begins and when it is closed
         self._alarm: asyncio.Task[None] | None = None
         self._planes = PlaneBook(kind.planes)
+        shared = shared or Shared(eventlog, ambient)
+        self._proofs = shared.proofs
         self._failure: dict[str, Any] = {}  # what ended the last try, until one is live
         self._flushed_ms: int | None = None
         self._source = Source(configured.id, lease.epoch)
         self.server = fit_text(kind.server(configured.settings), 200) if kind.server else ""
-        self.gaps = GapLedger(configured.id, eventlog.store, ambient, kind.routine, self.append_facts)
-        self.rhythms = RhythmReader(eventlog.store, ambient.clock, configured.id)
+        self.gaps = GapLedger(
+            configured.id, eventlog.store, ambient, kind.routine, self.append_facts, shared.gaps
+        )
+        self.rhythms = RhythmReader(eventlog, ambient.clock, configured.id)
         self.alarms: set[str] = set()  # raised here; those of the process before are in the table
 
     # What the supervisor calls.
@@ -129,17 +143,16 @@ class Keeper:
 
         Errors: `Fenced` when another worker owns the connection.
         """
-        flusher = asyncio.create_task(self._flush_planes())
         try:
-            await self._own_downtime()
-            self._inputs.put_nowait((Start(), {}))
-            while True:
-                got, evidence = await self._inputs.get()
-                if isinstance(got, Fenced):
-                    raise got
-                await self._answer(got, evidence)
+            with self._proofs.keeping(self):
+                await self._own_downtime()
+                self._inputs.put_nowait((Start(), {}))
+                while True:
+                    got, evidence = await self._inputs.get()
+                    if isinstance(got, Fenced):
+                        raise got
+                    await self._answer(got, evidence)
         finally:
-            flusher.cancel()
             await self._wind_down()
 
     async def _wind_down(self) -> None:
@@ -343,34 +356,23 @@ class Keeper:
                 log.warning("keeper.store_unavailable", connection=self.configured.id, error=str(error))
                 await self._ambient.clock.sleep(RETRY_WRITE_S)
 
-    async def _flush_planes(self) -> None:
-        """Write what was proven at most once a second; the latest look of each plane wins."""
-        while True:
-            await self._ambient.clock.sleep(PLANES_EVERY_S)
-            heard = to_ms(self.state.heard_at) if isinstance(self.state, AtWork) else None
-            if not self._planes.changed and heard in (None, self._flushed_ms):
-                continue
-            changed, self._planes.changed = self._planes.changed, set()
-            try:
-                await self.log.store.write(
-                    lambda tx, names=changed, heard=heard: self._write_planes(tx, names, heard)
-                )
-                self._flushed_ms = heard
-            except StoreUnavailable:
-                self._planes.changed |= changed
-            except Fenced as fenced:
-                self._inputs.put_nowait((fenced, {}))
-                return
-            except Exception:
-                # Proofs are not written, but the session lives; it must be seen, not end it.
-                log.exception("keeper.planes_defect", connection=self.configured.id)
+    def due(self) -> Due | None:
+        """Hand out what was proven since it was last written; see `proofs.Kept`."""
+        heard = to_ms(self.state.heard_at) if isinstance(self.state, AtWork) else None
+        if not self._planes.changed and heard in (None, self._flushed_ms):
+            return None
+        names, self._planes.changed = frozenset(self._planes.changed), set()
+        rows = self._planes.rows(self.configured.id, names)
+        return Due(self.configured.id, self.lease, names, rows, heard)
 
-    def _write_planes(self, tx: Connection, names: set[str], heard_ms: int | None) -> None:
-        check(tx, self.lease.name, self.lease.epoch)
-        self._planes.write(tx, self.configured.id, names)
-        if heard_ms is not None:
-            mine = connection_states.c.connection == self.configured.id
-            tx.execute(connection_states.update().where(mine).values(heard_ms=heard_ms))
+    def written(self, due: Due, error: Fenced | StoreUnavailable | None) -> None:
+        """Take it that this was written, or was not; see `proofs.Kept`."""
+        if error is None:
+            self._flushed_ms = due.heard_ms if due.heard_ms is not None else self._flushed_ms
+        elif isinstance(error, Fenced):
+            self._inputs.put_nowait((error, {}))
+        else:
+            self._planes.changed |= due.names
 
     def _end(self, task: asyncio.Task[None] | None) -> None:
         if task is not None:

@@ -7,12 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
-
 from atalaia.connections.session import Plane, PlaneState
 from atalaia.events.fit import fit_text
-from atalaia.store.tables import planes
-from atalaia.store.upsert import upsert_many
 
 TEXT_CHARS_MAX = 2000
 ANEW = "Not proven since the session was opened."
@@ -89,10 +85,9 @@ class PlaneBook:
             for name, one in self.seen.items()
         }
 
-    def write(self, tx: Connection, connection: str, names: Iterable[str]) -> None:
-        """Write what is known of some planes."""
-        rows = [self._row(connection, name, self.seen[name]) for name in sorted(names)]
-        upsert_many(tx, planes, rows, ("connection", "plane"))
+    def rows(self, connection: str, names: Iterable[str]) -> list[dict[str, Any]]:
+        """Answer what is known of some planes as rows of the table."""
+        return [self._row(connection, name, self.seen[name]) for name in sorted(names)]
 
     def _row(self, connection: str, name: str, seen: Seen) -> dict[str, Any]:
         return {

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from atalaia.ambient import Ambient
 from atalaia.clock import rfc3339, to_ms
-from atalaia.connections.keeper import Keeper, Kind
+from atalaia.connections.keeper import Keeper, Kind, Shared
 from atalaia.connections.pace import Pace
 from atalaia.connections.registry import Configured, Registry
 from atalaia.errors import ConfigError, Fenced, StoreUnavailable
@@ -48,6 +48,7 @@ class Supervisor:
         self._kinds = kinds
         self._ownership = ownership
         self._pace = pace or Pace()
+        self._shared = Shared(eventlog, ambient)
         self._leases: dict[str, Lease] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()  # also those that were told to end
@@ -135,9 +136,8 @@ class Supervisor:
         if configured is None:
             return
         await self._log.store.write(lambda tx: self._calm(tx, identity))
-        keeper = Keeper(
-            configured, self._kinds[configured.connector], lease, self._log, self._ambient, self._pace
-        )
+        kind = self._kinds[configured.connector]
+        keeper = Keeper(configured, kind, lease, self._log, self._ambient, self._pace, self._shared)
         self.keepers[identity] = keeper
         try:
             await keeper.run()
