@@ -111,12 +111,18 @@ class HeldClock:
             await asyncio.sleep(0)
 
 
-async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """Answer what `work` answers. Errors: `TimeoutError` after `seconds` of this clock; it is then ended."""
+async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T], *, turns: int = 0) -> T:
+    """Answer what `work` answers. Errors: `TimeoutError` after `seconds` of this clock; it is then ended.
+
+    turns: so many turns of the event loop it gets after its time, should what it waits for lie there unread.
+    """
     task = asyncio.create_task(work)
     timer = asyncio.create_task(clock.sleep(seconds))
     try:
         await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
+        while not task.done() and turns > 0:
+            turns -= 1
+            await asyncio.sleep(0)
         if not task.done():
             raise TimeoutError
         return task.result()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atalaia.clock import HeldClock, ScaledClock, SystemClock, from_ms, rfc3339, to_ms
+from atalaia.clock import HeldClock, ScaledClock, SystemClock, from_ms, rfc3339, to_ms, within
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -114,3 +114,14 @@ FIRST, LAST = START.replace(year=1971, tzinfo=None), START.replace(year=9998, tz
 def test_a_moment_is_the_same_in_every_zone(moment: datetime):
     cut = moment - timedelta(microseconds=moment.microsecond % 1000)
     assert from_ms(to_ms(moment)) == cut
+
+
+async def test_what_lies_there_when_the_time_is_up_gets_the_turns_that_it_needs():
+    async def takes(turns: int) -> str:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return "here"
+
+    assert await within(SystemClock(), 0, takes(8), turns=12) == "here"
+    with pytest.raises(TimeoutError):
+        await within(SystemClock(), 0, takes(20), turns=12)

@@ -25,7 +25,7 @@ from atalaia.connectors.wppconnect import versions
 from atalaia.connectors.wppconnect.agent import BrowserAgent
 from atalaia.connectors.wppconnect.asking import Asker
 from atalaia.connectors.wppconnect.backfill import Report, reconcile
-from atalaia.connectors.wppconnect.calls import NoAnswer
+from atalaia.connectors.wppconnect.calls import Busy, NoAnswer
 from atalaia.connectors.wppconnect.canary import Canary, marked
 from atalaia.connectors.wppconnect.door import ChatHead, Sent, Word
 from atalaia.connectors.wppconnect.envelope import Json
@@ -229,10 +229,13 @@ class Session:
         while True:
             server = self._server is not None
             await self._clock.sleep(self._looker.again_s if server else self._settings.probe_every_s)
-            told_ms = (await self._show_events()).get("pages", 0)
+            last = await self._show_events()
+            told_ms, heard_ms = last.get("pages", 0), last.get("messages", 0)
             try:
                 await self._notice_pages(told_ms)
-                found = await (self._looker.glance(told_ms) if server else self.look(None))
+                found = await (self._looker.glance(told_ms, heard_ms) if server else self.look(None))
+            except Busy:
+                continue  # it says nothing of the other side
             except Unavailable as error:
                 self._gone(error)
                 continue

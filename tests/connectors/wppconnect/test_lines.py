@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from atalaia.clock import SystemClock
-from atalaia.connectors.wppconnect.calls import AT_ONCE, Calls, NoAnswer, Place
+from atalaia.connectors.wppconnect.calls import AT_ONCE, Busy, Calls, NoAnswer, Place
 from atalaia.connectors.wppconnect.lines import shared_client
 from atalaia.errors import InDoubt, Unavailable
 
@@ -135,4 +135,25 @@ async def test_a_hub_that_is_late_itself_takes_nothing_for_hung(upstream: Upstre
         assert not isinstance(caught.value, NoAnswer)
         with pytest.raises(InDoubt):
             await late.ask("GET", "/slow", within_s=10, acts=True)
+    upstream.go_on.set()
+
+
+class Stumbling(SystemClock):
+    """Time limits of this clock are noticed five seconds too late, as in a process that has no time."""
+
+    _lost_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._lost_s
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+        self._lost_s += seconds + 5
+
+
+async def test_an_answer_that_this_hub_had_no_time_for_says_nothing_of_the_other_side(upstream: Upstream):
+    place = Place(upstream.url, "server")
+    async with Calls(place, Stumbling(), {}, connect_s=10, tls_verify=True) as one:
+        with pytest.raises(Busy):
+            await one.ask("GET", "/slow", within_s=10)
     upstream.go_on.set()
