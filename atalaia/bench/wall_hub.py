@@ -8,7 +8,6 @@ each: half of them of the first ON_SCREEN connections, which are in trouble and 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import signal
 import sys
@@ -21,6 +20,7 @@ import uvloop
 from sqlalchemy import Connection, insert
 
 from atalaia.clock import to_ms
+from atalaia.collector import spare_the_collector
 from atalaia.connections.queries import list_briefs
 from atalaia.connections.truth import Truth
 from atalaia.connectors import CONNECTORS
@@ -35,7 +35,6 @@ from atalaia.store.upsert import upsert
 from atalaia.web.host import listen, serving, until_told
 
 SERVERS = 40
-GARBAGE_MOST = 50_000  # as in `cli/up.py`
 HOUR_MS = 3_600_000
 SAID = "The page has messages that no webhook brought."
 
@@ -53,9 +52,7 @@ async def serve(folder: Path, rate: float, on_screen: int) -> None:
             changing = asyncio.create_task(_change(hub, ids, rate, on_screen, begun))
             sys.stdout.write(json.dumps({"url": url, "token": token}) + "\n")
             sys.stdout.flush()
-            gc.collect()  # as `atalaia up` does
-            gc.freeze()
-            gc.set_threshold(GARBAGE_MOST)
+            spare_the_collector()  # as `atalaia up` does
             await until_told()
             changing.cancel()
 

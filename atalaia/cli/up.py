@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import json
 import sys
 from typing import Annotated
@@ -15,6 +12,7 @@ from fastapi import FastAPI
 
 from atalaia import logs
 from atalaia.cli.common import Config, DatabaseUrl, DataDir, console, errors, fail, settings_of
+from atalaia.collector import spare_the_collector
 from atalaia.connectors import CONNECTORS
 from atalaia.desk.people.people import People
 from atalaia.desk.people.sessions import Sessions
@@ -24,7 +22,6 @@ from atalaia.serve import Hub, running
 from atalaia.settings import Settings
 from atalaia.web.host import listen, serving, until_told
 
-GARBAGE_MOST = 50_000  # new objects before the collector looks at them; by default 700
 AsJson = Annotated[bool, typer.Option("--json", help="Say where it is as one JSON object, for scripts.")]
 
 
@@ -53,19 +50,6 @@ async def _up(settings: Settings, as_json: bool) -> None:
         await until_told()
         if not as_json:
             errors.print("Stopping …")
-
-
-def spare_the_collector() -> None:
-    """Have the garbage collector look at what events leave behind, and not at the program again each time.
-
-    Modules, tables and routes are 170,000 objects that stay, and a full pass over them holds the event loop
-    for a tenth of a second. What the start needed and nobody needs any more goes back to the system first.
-    """
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # only glibc has it
-        ctypes.CDLL(None).malloc_trim(0)
-    gc.freeze()
-    gc.set_threshold(GARBAGE_MOST)
 
 
 async def greet(hub: Hub, url: str, *, as_json: bool, more: dict[str, str] | None = None) -> None:

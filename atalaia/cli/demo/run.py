@@ -21,8 +21,9 @@ from atalaia.cli.demo.chats_panel import shown_chats
 from atalaia.cli.demo.history import history
 from atalaia.cli.demo.panel import Panel, Shown
 from atalaia.cli.demo.telematics import TITLE, Office, Telematics
-from atalaia.cli.up import greet, spare_the_collector
+from atalaia.cli.up import greet
 from atalaia.clock import SystemClock, to_ms
+from atalaia.collector import spare_the_collector
 from atalaia.connectors import CONNECTORS
 from atalaia.connectors.setup import Setup
 from atalaia.deliveries.receiver import Receiver
