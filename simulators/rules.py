@@ -17,8 +17,11 @@ class Rule:
     options: dict[str, Any]
     times: int | None = None
 
+    def __post_init__(self) -> None:
+        self._whom = [(key, str(self.options[key])) for key in FILTERS if key in self.options]
+
     def fits(self, about: dict[str, str]) -> bool:
-        return all(str(self.options[key]) == about.get(key) for key in FILTERS if key in self.options)
+        return all(about.get(key) == value for key, value in self._whom)
 
     def number(self, option: str, default: float) -> float:
         return float(self.options.get(option, default))

@@ -14,6 +14,7 @@ import contextlib
 import socket
 import sqlite3
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,7 @@ class _Stage:
             "rss_kb_per_session": round((memory - empty_mb) * 1024 / count),
             **account,
             "found": self._latencies(),
-            "disturbed_but_well": await asyncio.to_thread(self._disturbed),
+            **await asyncio.to_thread(self._disturbed),
         }
 
     async def _all_live(self) -> int:
@@ -274,15 +275,20 @@ class _Stage:
                 }
         return told
 
-    def _disturbed(self) -> int:
-        """Answer how many sessions without a fault were said to be not well, or were acted upon."""
+    def _disturbed(self) -> dict[str, Any]:
+        """Answer how many sessions without a fault were said to be not well, or acted upon, and as what."""
         struck = {self._ids[one.session] for one in self._struck}
         since = min((one.at_ms for one in self._struck), default=0)
         query = (
-            "select distinct key from events where type in ('connection.suspect', 'connection.lost', "
-            "'connection.needs_person', 'recovery.tried') and occurred_ms >= ?"
+            "select distinct key, json_extract(body, '$.kind') from events where occurred_ms >= ? and "
+            "type in ('connection.suspect', 'connection.lost', 'connection.needs_person', 'recovery.tried')"
         )
-        return sum(row[0] not in struck for row in self._ask(query, since))
+        rows = [(key, kind) for key, kind in self._ask(query, since) if key not in struck]
+        told = dict(Counter(kind or "tried" for _, kind in rows))
+        return {
+            "disturbed_but_well": len({key for key, _ in rows}),
+            **({"disturbed_as": told} if told else {}),
+        }
 
     def _ask(self, query: str, *given: Any) -> list[Any]:
         with contextlib.closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as database:

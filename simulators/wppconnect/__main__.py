@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -11,10 +12,14 @@ import sys
 from pathlib import Path
 from random import Random
 
+import uvloop
+
 from atalaia.clock import Clock, ScaledClock, SystemClock
 from simulators.wppconnect.pace import Pace
 from simulators.wppconnect.server import WppSimulator
 from simulators.wppconnect.world import demo_world, load_world
+
+GARBAGE_MOST = 50_000  # new objects before the collector looks at them
 
 
 def arguments() -> argparse.Namespace:
@@ -68,7 +73,9 @@ async def serve(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    asyncio.run(serve(arguments()))
+    # Thousands of phones are millions of objects that stay: a full pass over them would hold everybody up.
+    gc.set_threshold(GARBAGE_MOST, 50, 1_000)
+    uvloop.run(serve(arguments()))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from simulators.wppconnect.models import Json, as_object
@@ -64,17 +64,17 @@ def no_such_route(request: web.Request) -> web.Response:
     return html(404, f"{page}<body>\n<pre>{said}</pre>\n</body>\n</html>\n")
 
 
-def dump(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+def dump(data: Any) -> bytes:
+    return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
 
 
 def answer(data: Any, status: int = 200) -> web.Response:
-    return web.json_response(data, status=status, dumps=dump)
+    return web.Response(body=dump(data), status=status, content_type="application/json", charset="utf-8")
 
 
 def upload(value: Any) -> bytes | io.BytesIO:
     """Answer a JSON body; a large one as a file, which aiohttp sends in pieces."""
-    raw = dump(value).encode()
+    raw = dump(value)
     return raw if len(raw) < 1_000_000 else io.BytesIO(raw)
 
 
@@ -84,7 +84,7 @@ async def read_object(request: web.Request) -> Json:
     if not raw or "json" not in request.content_type:
         return {}
     try:
-        body: Any = json.loads(raw)
+        body: Any = orjson.loads(raw)
     except ValueError:
         return {}
     return as_object(body)
