@@ -74,6 +74,20 @@ class Unheard:
     at_ms: int
     owed: Mapping[str, int]
 
+    @property
+    def since_ms(self) -> int:
+        """Answer when the oldest missing one was sent: a chat in which much is written is always young."""
+        return min(self.owed.values(), default=self.at_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A message that no webhook brought, and when (monotonic seconds) it was first found missing."""
+
+    chat: str
+    sent_ms: int
+    since: float
+
 
 @dataclass
 class Looker:
@@ -99,7 +113,7 @@ class Looker:
     _deaf_ms: int = 0
     _explained_ms: int = 0
     _heads: dict[str, int] = field(default_factory=dict[str, int])  # chats whose newest message is known here
-    _late: dict[str, float] = field(default_factory=dict[str, float])  # message -> when it was first not here
+    _late: dict[str, Late] = field(default_factory=dict[str, Late])
     _told_ms: int = 0  # the last word on the session that was thought about
     _named: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -269,9 +283,9 @@ class Looker:
         except NoAnswer:
             return Found("sick", Truth.HUNG, "The page does not show its chats: it hangs.")
         behind_ms = self._behind_ms()
-        if missed := [one for one in unheard if one.at_ms < behind_ms]:
-            await self._bring_in(missed)
-        deaf = await self._still_deaf() or self._of_late()
+        if missed := [one for one in unheard if one.since_ms < behind_ms]:
+            await self._bring_in(missed, behind_ms)
+        deaf = await self._still_deaf() or await self._of_late()
         if deaf is not None:
             self.notes.prove("message_in", "failing", **deaf.evidence)
             return deaf
@@ -288,14 +302,16 @@ class Looker:
         self.notes.prove("message_out", "proven", said=ANSWERED)
         return Found("healthy", said="The page hears, and WhatsApp answers it.")
 
-    async def _bring_in(self, missed: Sequence[Unheard]) -> None:
+    async def _bring_in(self, missed: Sequence[Unheard], behind_ms: int) -> None:
         """Catch up at once, a customer waits; and remember what should have come by itself."""
-        owed = [at for one in missed for at in one.owed.values()]
+        owed = [at for one in missed for at in one.owed.values() if at < behind_ms]
         if owed and self._deaf is None:
             evidence = {"chats": sum(bool(one.owed) for one in missed), "oldest_ms": min(owed)}
             self._deaf = Found("sick", Truth.DEAF, NO_WEBHOOK, missed_ms=min(owed), evidence=evidence)
-            self._deaf_ms = to_ms(self.notes.ambient.clock.now())
-        await self.catch_up(min([one.at_ms for one in missed] + owed))
+            # A chat whose last word is missing is proof; in one that goes on, nothing may have come since.
+            last_word = any(one.owed and one.at_ms < behind_ms for one in missed)
+            self._deaf_ms = to_ms(self.notes.ambient.clock.now()) if last_word else max(owed)
+        await self.catch_up(min(one.since_ms for one in missed))
 
     def _behind_ms(self) -> int:
         """Answer when a message must have been sent for its webhook to count as missing."""
@@ -320,16 +336,23 @@ class Looker:
             await self._unheard_chats(within_s=self.settings.probe_every_s / 3)
         except UpstreamError:
             return None
-        return self._of_late()
+        return await self._of_late()
 
-    def _of_late(self) -> Found | None:
-        """Answer that something should have come by now, which may still come: named, and not acted upon."""
+    async def _of_late(self) -> Found | None:
+        """Answer that something should have come by now, which may still come: named, and not acted upon.
+
+        Where others came by themselves since, it is a lone loss: no deafness, and for others to bring in.
+        """
         now, enough_s = self.notes.ambient.clock.monotonic(), self.settings.probe_every_s * LATE
-        late = [since for since in self._late.values() if now - since >= enough_s]
+        late = [one for one in self._late.values() if now - one.since >= enough_s]
+        if late:
+            came_ms = (await self.notes.rhythm()).last_ms.get("messages", 0)
+            late = [one for one in late if one.sent_ms > came_ms]
         if not late:
             return None
         said = "The page has a message that no webhook has brought yet."
-        return Found("not_known", Truth.DEAF, said, evidence={"late_s": round(now - min(late), 1)})
+        late_s = round(now - min(one.since for one in late), 1)
+        return Found("not_known", Truth.DEAF, said, evidence={"late_s": late_s})
 
     async def _unheard_chats(self, *, within_s: float | None = None) -> list[Unheard]:
         """Answer the chats whose newest messages never reached us.
@@ -352,19 +375,27 @@ class Looker:
                 self._heads[str(one.wid)] = at
             else:
                 found.append(behind)
-        now = self.notes.ambient.clock.monotonic()
-        self._late = {key: self._late.get(key, now) for one in found for key in one.owed}
+        now, before = self.notes.ambient.clock.monotonic(), self._late
+        self._late = {
+            key: before.get(key) or Late(one.chat, sent_ms, now)
+            for one in found
+            for key, sent_ms in one.owed.items()
+        }
         return found
 
     async def _unheard(self, chat: ChatHead, at_ms: int) -> Unheard | None:
         """Answer what of a chat's last messages nothing ever told us; None when there is nothing."""
+        name = str(chat.wid)
         last = sorted(await self.server.messages(chat.wid, count=LAST), key=_sent_ms)
         rows = {start: row for row in last if (start := mark_start(row))}
-        new = rows.keys() - await self.notes.known(list(rows))
-        owed = {start: at for start in new if (at := owed_ms(rows[start])) > self.since_ms}
+        # Where much is written, what was missing at the last look is no longer among the last.
+        sent = {key: one.sent_ms for key, one in self._late.items() if one.chat == name}
+        sent |= {start: owed_ms(row) for start, row in rows.items()}
+        new = sent.keys() - await self.notes.known(list(sent))
+        owed = {start: sent[start] for start in new if sent[start] > self.since_ms}
         # What is older than our log is unknown, too, and nobody misses it.
         if owed or (rows and list(rows)[-1] in new):
-            return Unheard(str(chat.wid), at_ms, owed)
+            return Unheard(name, at_ms, owed)
         return None
 
 

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock, to_ms
+from atalaia.connections.recovery import Found
 from atalaia.connections.silence import Rhythm
 from atalaia.connections.truth import Truth
 from atalaia.connectors.wppconnect.door import ChatHead, Claim, Word
 from atalaia.connectors.wppconnect.looking import BROUGHT_IN, Looker
 from atalaia.connectors.wppconnect.server import ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
+from atalaia.connectors.wppconnect.wids import Wid
 from atalaia.ids import CountedIds
 from tests.connections.unasked import Unasked
+from tests.connectors.wppconnect.ground import NUMBER, message
 
 BEHIND_S = 120
+PROBE_S = 30
+WHO = Wid(*NUMBER.split("@"))
 
 
 class Well:
-    """A server whose session is connected and whose page runs and has no chats."""
+    """A server whose session is connected and whose page runs; `written` is all that its one chat has."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, int]] = []  # key, and when it was sent in whole seconds
+        self.compared = 0
 
     async def status(self) -> Claim:
         return Claim(Word.CONNECTED, "CONNECTED")
@@ -30,8 +40,16 @@ class Well:
     async def check(self) -> bool:
         return True
 
+    async def own_number(self) -> Wid | None:
+        return Wid("550000000001", "c.us")
+
     async def chats(self, count: int | None = None, *, within_s: float | None = None) -> list[ChatHead]:
-        return []
+        self.compared += 1
+        newest = [at_s * 1000 for _, at_s in self.written[-1:]]
+        return [ChatHead(WHO, at_ms, 0, "", archived=False) for at_ms in newest]
+
+    async def messages(self, chat: Wid, *, count: int, before: str = "") -> list[dict[str, Any]]:
+        return [message(key, t=at_s) for key, at_s in self.written[-count:]]
 
 
 class Notes(Unasked):
@@ -41,6 +59,11 @@ class Notes(Unasked):
         self.clock = HeldClock()
         self.began_ms = to_ms(self.clock.now())
         self.ambient = Ambient(clock=self.clock, ids=CountedIds(), random=random.Random(1))
+        self.heard: set[str] = set()  # keys of the messages that came
+
+    @property
+    def now_s(self) -> int:
+        return to_ms(self.clock.now()) // 1000
 
     def came(self, at_s: float) -> None:
         self.usual = Rhythm({}, {"messages": self.began_ms + round(at_s * 1000)}, 0)
@@ -50,6 +73,9 @@ class Notes(Unasked):
 
     async def newest(self, keys: Any, types: Any) -> dict[str, int]:
         return {}
+
+    async def known(self, starts: Sequence[str]) -> set[str]:
+        return {start for start in starts if start.rstrip(":").rpartition(":")[2] in self.heard}
 
 
 @pytest.fixture
@@ -70,6 +96,7 @@ def looker(notes: Notes) -> Looker:
             "server_url": "http://127.0.0.1:1",
             "secret_key": "test-only",
             "behind_s": BEHIND_S,
+            "probe_every_s": PROBE_S,
         }
     )
     door = cast("ServerDoor", Well())
@@ -126,3 +153,58 @@ async def test_a_message_that_comes_by_itself_or_a_page_opened_anew_ends_it(look
     assert await judged(looker, notes, 700) is Truth.DEAF, "and what is lost after it counts anew"
     looker.begin_anew()
     assert await judged(looker, notes) is Truth.NONE
+
+
+async def write_on(looker: Looker, notes: Notes, seconds: int, *, late_s: int | None) -> list[Found]:
+    """Have somebody write each three seconds, glance as a session does, and answer what that found.
+
+    late_s: how long each webhook takes; None = none comes.
+    """
+    page = cast("Well", looker.server)
+    found: list[Found] = []
+    looked_s = notes.now_s
+    for _ in range(seconds // 3):
+        await notes.clock.run_for(3)
+        page.written.append((f"K{len(page.written)}", notes.now_s))
+        if late_s is not None:
+            came = [key for key, at_s in page.written if at_s <= notes.now_s - late_s]
+            notes.heard |= set(came)
+            if came:
+                notes.came(notes.now_s - notes.began_ms // 1000)
+        if notes.now_s - looked_s >= looker.again_s:
+            looked_s = notes.now_s
+            found += [one] if (one := await looker.glance()) is not None else []
+    return found
+
+
+async def test_a_chat_in_which_much_is_written_hides_no_deafness(looker: Looker, notes: Notes):
+    brought_in: list[int] = []
+
+    async def catch_up(from_ms: int) -> None:
+        brought_in.append(from_ms)
+
+    looker.catch_up = catch_up
+    first_s = notes.now_s + 3
+    found = await write_on(looker, notes, 2 * PROBE_S, late_s=None)
+    assert [(one.health, one.kind) for one in found] == [("not_known", Truth.DEAF)], "within two probes"
+
+    await write_on(looker, notes, BEHIND_S, late_s=None)
+    judged = await looker.look()
+    assert (judged.health, judged.kind) == ("sick", Truth.DEAF)
+    assert judged.missed_ms == brought_in[0]
+    assert brought_in[0] <= (first_s + PROBE_S) * 1000, "from the first look that missed something"
+
+
+async def test_webhooks_that_take_their_time_are_no_deafness_however_much_is_written(
+    looker: Looker, notes: Notes
+):
+    assert await write_on(looker, notes, 10 * PROBE_S, late_s=7) == []
+
+
+async def test_a_probe_compares_nothing_where_a_message_has_just_come(looker: Looker, notes: Notes):
+    page = cast("Well", looker.server)
+    now_ms = to_ms(notes.clock.now())
+    await looker.glance(heard_ms=now_ms - PROBE_S * 1000 // 6)
+    assert page.compared == 0
+    await looker.glance(heard_ms=now_ms - PROBE_S * 1000 // 5)
+    assert page.compared == 1
