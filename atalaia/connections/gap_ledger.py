@@ -36,11 +36,11 @@ class OpenGaps:
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._read: asyncio.Future[dict[str, dict[str, int]]] | None = None
+        self._read: asyncio.Future[dict[str, dict[str, tuple[int, int]]]] | None = None
         self._read_at = 0.0
 
-    async def of(self, connection: str) -> dict[str, int]:
-        """Answer them and when they began, as they were at most a second ago. Errors: `StoreUnavailable`."""
+    async def of(self, connection: str) -> dict[str, tuple[int, int]]:
+        """Answer them and their spans, as of at most a second ago. Errors: `StoreUnavailable`."""
         now = self._clock.monotonic()
         if self._read is None or self._read.cancelled() or now - self._read_at >= FRESH_S:
             self._read, self._read_at = asyncio.ensure_future(self._store.read(_ended_of_all)), now
@@ -141,13 +141,13 @@ def _ended(tx: Connection, connection: str) -> dict[str, tuple[int, int]]:
     return {row.id: (row.from_ms, row.to_ms) for row in tx.execute(query)}
 
 
-def _ended_of_all(tx: Connection) -> dict[str, dict[str, int]]:
+def _ended_of_all(tx: Connection) -> dict[str, dict[str, tuple[int, int]]]:
     g = gaps.c
     wanted = (g.closed_ms.is_(None), g.to_ms.is_not(None))
-    query = select(g.connection, g.id, g.from_ms).where(*wanted).order_by(g.from_ms).limit(READ_MOST)
-    found: dict[str, dict[str, int]] = {}
-    for connection, gap, from_ms in tx.execute(query):
-        found.setdefault(connection, {})[gap] = from_ms
+    query = select(g.connection, g.id, g.from_ms, g.to_ms).where(*wanted).order_by(g.from_ms).limit(READ_MOST)
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for connection, gap, began_ms, ended_ms in tx.execute(query):
+        found.setdefault(connection, {})[gap] = (began_ms, ended_ms)
     return found
 
 
