@@ -102,6 +102,15 @@ class HeldClock:
         self._move_to(end)
         await self._settle(settle)
 
+    def wakes(self, seconds: float) -> bool:
+        """Answer whether somebody sleeps whom `run_for(seconds)` would wake.
+
+        What is written can be read before its writer hears of it, so the limit that it then sets on
+        the answer may begin only after time was moved.
+        """
+        end = self._passed + seconds
+        return any(due <= end and not future.done() for due, _, future in self._sleepers)
+
     def _move_to(self, passed: float) -> None:
         self._now += timedelta(seconds=passed - self._passed)
         self._passed = passed

@@ -61,6 +61,16 @@ async def test_no_sleep_at_all_still_lets_others_run():
     await other
 
 
+async def test_the_clock_knows_whom_it_would_wake():
+    clock = HeldClock(START)
+    assert not clock.wakes(60)
+    sleeper = asyncio.ensure_future(clock.sleep(30))
+    await asyncio.sleep(0)
+    assert clock.wakes(30) and not clock.wakes(29)
+    sleeper.cancel()
+    assert not clock.wakes(30)
+
+
 def test_the_hands_can_be_put_forward_and_back_but_passed_time_only_grows():
     clock = HeldClock(START)
     clock.set(START + timedelta(seconds=10))
