@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from sqlalchemy import Connection
 
-from atalaia.desk.alerts import outbox, passing, watching
+from atalaia.desk.alerts import outbox, passing, returning, watching
 from atalaia.desk.alerts.channels import SESSION, Channel, get_channel, secrets_of
 from atalaia.desk.alerts.outbox import House
 from atalaia.desk.alerts.queries import Notice
@@ -90,6 +90,8 @@ class Notifier:
             await self._store.write(self._watch)
         if await self._store.read(lambda tx: outbox.is_due(tx, self._house)):
             await self._store.write(self._plan)
+        if await self._store.read(lambda tx: returning.undelivered(tx, now)):
+            await self._store.write(self._take_back)
         for channel in await self._store.read(lambda tx: outbox.waiting(tx, self._house.now())):
             if channel not in self._lanes:
                 self._lanes[channel] = task = asyncio.create_task(
@@ -122,6 +124,10 @@ class Notifier:
         check(tx, LEASE, self._epoch)
         outbox.write_drafts(tx, self._house, self.tongues)
 
+    def _take_back(self, tx: Connection) -> None:
+        check(tx, LEASE, self._epoch)
+        returning.take_back(tx, self._house)
+
     def _claim(self, tx: Connection, channel: str, now_ms: int) -> Notice | None:
         check(tx, LEASE, self._epoch)
         return outbox.claim(tx, channel, self._epoch, now_ms)
@@ -142,7 +148,7 @@ class Notifier:
             sent = await self._hand_over(where, one, about)
         said = self._house.redactor.text(sent.said)
         if sent.passes:
-            await self._store.write(lambda tx: self._pass_on(tx, where, one, said))
+            await self._store.write(lambda tx: self._pass_on(tx, where, one, said, sent.passes))
             return True
         if not sent.ok:
             log.warning("alerts.not_sent", channel=where.name, said=said, attempt=one.attempts)
@@ -160,12 +166,10 @@ class Notifier:
         )
         return True
 
-    def _pass_on(self, tx: Connection, channel: Channel, one: Notice, said: str) -> None:
+    def _pass_on(self, tx: Connection, channel: Channel, one: Notice, said: str, why: str) -> None:
         serialise(tx)  # two channels must not each rely on the other
         check(tx, LEASE, self._epoch)
-        note = self._tongue(channel).word(
-            N_("The channel %(name)s leaves this to you: it would go by the session that it is about.")
-        )
+        note = self._tongue(channel).word(why)
         passing.pass_on(tx, self._house, one, self._epoch, said=said, note=note % {"name": channel.name})
 
     def _tongue(self, channel: Channel) -> Tongue:

@@ -232,11 +232,14 @@ def settle(
         tell(tx, house.ambient, one, str(values["state"]), str(values["error"]))
 
 
-_FACTS = {"sent": "alert.notified", "passed": "alert.notice_passed", "failed": "alert.notice_failed"}
+_FACTS = {
+    "sent": "alert.notified", "passed": "alert.notice_passed", "failed": "alert.notice_failed",
+    "returned": "alert.notice_returned",
+}  # fmt: skip
 
 
 def tell(tx: Connection, ambient: Ambient, one: Notice, state: str, error: str, *, to: str = "") -> None:
-    """State the fact that a notice was sent, left to another channel, or given up."""
+    """State the fact that a notice was sent, left to another channel, given up, or came back."""
     data = {
         "notice": one.id, "channel": one.channel, "kind": one.kind, "title": one.title,
         "attempts": one.attempts,

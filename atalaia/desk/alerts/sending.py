@@ -36,7 +36,8 @@ class Message:
 class Sent:
     """How it went. said: why not, in one sentence without secrets. service: what the place is called.
 
-    job: that sends it, "" for other ways. passes: this way cannot tell it; another channel has to.
+    job: that sends it, "" for other ways. passes: this way cannot tell it; another channel has to, and says
+    this in its text, with the channel's name for %(name)s.
     """
 
     ok: bool
@@ -44,7 +45,7 @@ class Sent:
     service: str = ""
     took_ms: int = 0
     job: str = ""
-    passes: bool = False
+    passes: str = ""
 
 
 class Way(Protocol):

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from atalaia.clock import to_ms, within
+from atalaia.desk.alerts import receipts
 from atalaia.desk.alerts.channels import SESSION, NotAPlace, read_session_place
 from atalaia.desk.alerts.sending import Message, Sent
 from atalaia.desk.words import N_
@@ -30,6 +31,8 @@ LIMIT_S = 60.0
 EXPIRES_MS = 600_000
 TEXT_CHARS_MAX = 4_000
 _CAN_SEND = ("live", "suspect")
+_ABOUT = N_("The channel %(name)s leaves this to you: it would go by the session that it is about.")
+_NOT_DELIVERED = N_("The channel %(name)s leaves this to you: its message was reported as not delivered.")
 _GONE = (State.FAILED, State.CANCELLED, State.EXPIRED)
 
 
@@ -59,6 +62,8 @@ def can_tell(tx: Connection, kinds: Mapping[str, str]) -> list[Teller]:
 class SessionWay:
     """Sends by the first of a channel's sessions that lives and that the alert is not about.
 
+    A message that is reported as failed is ordered anew, once by each other session.
+
     kinds: from a connector to its kind of job that takes `to` and `text`.
     """
 
@@ -87,9 +92,10 @@ class SessionWay:
         began_ms = to_ms(clock.now())
         try:
             named = read_session_place(place)
-            found = await self.store.read(lambda tx: _orders_of(tx, message.id))
-            if not found or found[-1].state in _GONE:
-                chosen = await self._choose(named.sessions, message.about)
+            found, failed = await self.store.read(lambda tx: _orders_of(tx, message.id))
+            if not found or found[-1].state in _GONE or found[-1].id in failed:
+                tried = frozenset(job.connection for job in found if job.id in failed)
+                chosen = await self._choose(named.sessions, message.about, tried)
                 if isinstance(chosen, Sent):
                     return chosen
                 job = await self._order(chosen, named.to, message, len(found))
@@ -100,15 +106,19 @@ class SessionWay:
             return Sent(False, str(error))
         return await self._told(ended, to_ms(clock.now()) - began_ms)
 
-    async def _choose(self, wanted: Sequence[str], about: Sequence[str]) -> Teller | Sent:
+    async def _choose(
+        self, wanted: Sequence[str], about: Sequence[str], tried: frozenset[str]
+    ) -> Teller | Sent:
         known = {one.id: one for one in await self.store.read(lambda tx: can_tell(tx, self.kinds))}
         there = [known[one] for one in wanted if one in known]
         free = [one for one in there if one.id not in about]
         for one in free:
-            if one.lives:
+            if one.lives and one.id not in tried:
                 return one
+        if tried:
+            return Sent(False, receipts.NOT_DELIVERED, passes=_NOT_DELIVERED)
         if len(free) < len(there):
-            return Sent(False, N_("It would have to go by the session that it is about."), passes=True)
+            return Sent(False, N_("It would have to go by the session that it is about."), passes=_ABOUT)
         return Sent(False, N_("None of the sessions that may tell it is connected."))
 
     async def _order(self, by: Teller, to: str, message: Message, number: int) -> Job:
@@ -168,7 +178,11 @@ def _key(notice: str) -> str:
     return f"alert:{notice}:"
 
 
-def _orders_of(tx: Connection, notice: str) -> list[Job]:
-    """Answer the jobs that were ordered for a notice, the oldest first; all but the last came to nothing."""
+def _orders_of(tx: Connection, notice: str) -> tuple[list[Job], frozenset[str]]:
+    """Answer the jobs that were ordered for a notice, the oldest first, and whose messages failed.
+
+    All but the last came to nothing.
+    """
     query: Any = select(jobs).where(jobs.c.idempotency_key.startswith(_key(notice), autoescape=True))
-    return [to_job(row) for row in tx.execute(query.order_by(jobs.c.created_ms, jobs.c.id))]
+    found = [to_job(row) for row in tx.execute(query.order_by(jobs.c.created_ms, jobs.c.id))]
+    return found, receipts.failed(tx, [job.id for job in found])

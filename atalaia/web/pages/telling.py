@@ -280,6 +280,7 @@ _ALERTS = {
     "alert.notified": ("send", N_("Told: %(title)s")),
     "alert.notice_failed": ("x", N_("Could not be told: %(title)s")),
     "alert.notice_passed": ("arrow-right", N_("Left to another channel: %(title)s")),
+    "alert.notice_returned": ("arrow-back-up", N_("Was not delivered: %(title)s")),
     "alert.channel_created": ("bell", N_("Channel for alerts %(name)s: set up")),
     "alert.channel_changed": ("bell", N_("Channel for alerts %(name)s: changed")),
     "alert.channel_deleted": ("bell", N_("Channel for alerts %(name)s: removed")),
@@ -295,7 +296,7 @@ def _alert(event: Event, data: dict[str, Any], names: Names) -> tuple[str, str, 
     values = {"name": "", **data, "title": said(str(data.get("title") or ""))}
     about_channel = event.type.startswith("alert.channel") or data.get("kind") in ("test", "summary")
     href = "/settings/channels" if about_channel else f"/alerts/{quote(event.key)}"
-    tone = "bad" if event.type == "alert.notice_failed" else "idle"
+    tone = "bad" if event.type in ("alert.notice_failed", "alert.notice_returned") else "idle"
     return icon, tone, gettext(words) % values, _by(data), href
 
 

@@ -75,6 +75,14 @@ class Phones:
         query = select(jobs).order_by(jobs.c.created_ms, jobs.c.id)
         return await self.desk.store.read(lambda tx: [to_job(row) for row in tx.execute(query)])
 
+    async def receipt(self, channel: str, ack: int) -> None:
+        """Say how far the message came that a session sent."""
+        blank = {column.name: "" for column in chat_messages.columns if not column.nullable}
+        times = {"sent_ms": 1, "heard_ms": 1, "first_seq": len(self.sent), "news_seq": 1, "changed_seq": 1}
+        row = {**blank, **times, "id": channel, "channel": channel, "key": self.key, "from_me": True}
+        row |= {"recovered": False, "kind": "content", "ack": ack}
+        await self.desk.store.write(lambda tx: tx.execute(insert(chat_messages).values(row)))
+
     async def end(self, job: Job, how: Got) -> None:
         self.how = how
         await self.desk.store.write(lambda tx: self.finish(tx, job))
@@ -216,11 +224,7 @@ async def test_the_receipt_says_whether_it_arrived(phones: Phones):
         return (await desk.store.read(lambda tx: with_receipts(tx, list_notices(tx))))[0]
 
     assert (await seen()).receipt == ""
-    blank = {column.name: "" for column in chat_messages.columns if not column.nullable}
-    times = {"sent_ms": 1, "heard_ms": 1, "first_seq": 1, "news_seq": 1, "changed_seq": 1}
-    row = {**blank, **times, "id": "m1", "channel": "one", "key": phones.key, "from_me": True, "ack": 3}
-    row |= {"recovered": False, "kind": "content"}
-    await desk.store.write(lambda tx: tx.execute(insert(chat_messages).values(row)))
+    await phones.receipt("one", 3)
     assert (await seen()).receipt == "read"
     assert [word_of(ack) for ack in (None, -1, 0, 1, 2, 3, 4)] == [
         "",
@@ -231,6 +235,47 @@ async def test_the_receipt_says_whether_it_arrived(phones: Phones):
         "read",
         "read",
     ]
+
+
+async def test_what_was_reported_as_failed_goes_by_the_next_session_then_by_the_next_channel(phones: Phones):
+    desk = phones.desk
+    await desk.channel("A phones", f"session://one,two/{TO}")
+    await desk.channel("B mail", severity="urgent")
+    await desk.raised("disk")
+    await desk.pass_s(60)
+    await phones.receipt("one", -1)
+    await desk.pass_s(10)
+    assert [by for by, _ in phones.sent] == ["one", "two"]
+    assert await told(desk) == [("raised", "sent", "")] and desk.pigeon.sent == []
+    await phones.receipt("two", -7)
+    await desk.pass_s(10)
+    assert len(phones.sent) == 2
+    [(_, message)] = desk.pigeon.sent
+    assert (
+        "The channel A phones leaves this to you: its message was reported as not delivered." in message.body
+    )
+    assert [one.state for one in await desk.notices()] == ["passed", "sent"]
+    told_of = [row.type for row in await desk.facts("alert.notified", "alert.notice_returned")]
+    assert told_of == [
+        "alert.notified",
+        "alert.notice_returned",
+        "alert.notified",
+        "alert.notice_returned",
+        "alert.notified",
+    ]
+
+
+async def test_what_nobody_else_can_tell_is_given_up_once_it_is_reported_as_failed(phones: Phones):
+    desk = phones.desk
+    await desk.channel("A phone", f"session://one/{TO}")
+    await desk.raised("disk")
+    await desk.pass_s(60)
+    await phones.receipt("one", -1)
+    await desk.pass_s(60)
+    assert len(phones.sent) == 1
+    [notice] = await desk.notices()
+    assert notice.state == "failed" and "could not be delivered" in notice.error
+    assert "The channel A phone does not take notices." in {one.title for one in await desk.alerts("open")}
 
 
 async def test_an_address_names_sessions_that_are_there_and_somebody_to_tell(phones: Phones):
