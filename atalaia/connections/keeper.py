@@ -62,7 +62,7 @@ from atalaia.events.log import EventLog, Source, append_facts
 from atalaia.events.model import Appended, Fact, Heard
 from atalaia.ids import derived_uuid7
 from atalaia.store.leases import Lease, check
-from atalaia.store.tables import connection_states, planes
+from atalaia.store.tables import connection_states, connections, planes
 from atalaia.store.upsert import upsert
 
 log = structlog.get_logger(__name__)
@@ -273,10 +273,18 @@ class Keeper:
 
         def work(tx: Connection) -> None:
             check(tx, self.lease.name, self.lease.epoch)
-            self._append_in(tx, facts)
+            self._append_in(tx, facts + (self._calmed(tx) if isinstance(after, Stopped) else []))
             upsert(tx, connection_states, row, ("connection",))
 
         await self.log.store.write(work)
+
+    def _calmed(self, tx: Connection) -> list[Fact]:
+        """Take back what its sessions raised, once nobody wants it any more: no session is left to do it."""
+        mine = (connections.c.id == self.configured.id, connections.c.deleted_ms.is_(None))
+        if tx.scalar(select(connections.c.desired).where(*mine)) == "on":
+            return []
+        now = to_ms(self._ambient.clock.now())
+        return [Fact("alert.resolved", cause, now, {}) for cause in sorted(self.alarms)]
 
     def _transition(self, before: State, after: State, evidence: dict[str, Any]) -> list[Fact]:
         facts: list[Fact] = []

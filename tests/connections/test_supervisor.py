@@ -113,6 +113,22 @@ async def test_a_connection_that_is_switched_off_is_closed_and_on_again_opened(h
     assert hub.upstream.at_most == 1
 
 
+@pytest.mark.parametrize("how", ["off", "deleted", "still on"])
+async def test_what_a_session_raised_goes_with_a_connection_that_nobody_wants_any_more(hub: Hub, how: str):
+    await hub.add()
+    session = await hub.upstream.opened(1)
+    await session.port.alert("x.mute:c1", "Gate is mute.", todo="Restart it.")
+    if how == "off":
+        await hub.change(desired="off")
+    elif how == "deleted":
+        await hub.store.write(lambda tx: hub.registry.delete(tx, "c1", 5))
+    else:
+        await hub.supervisor.stop()
+    await hub.ownership.beat()
+    await hub.seen("connection.stopped")
+    assert ("alert.resolved" in await hub.types()) is (how != "still on")
+
+
 async def test_a_deleted_connection_is_closed(hub: Hub):
     await hub.add()
     session = await hub.upstream.opened(1)

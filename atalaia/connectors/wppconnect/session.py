@@ -38,6 +38,7 @@ from atalaia.connectors.wppconnect.todo import ASKS
 from atalaia.connectors.wppconnect.wids import Wid
 from atalaia.errors import InDoubt, Rejected, Unavailable, UpstreamError
 from atalaia.events.gaps import Reconcile
+from atalaia.events.grouping import same
 
 WATCHED = ("messages",)
 # The page learns its own history over minutes after it was opened; what is not there yet is read then.
@@ -251,13 +252,18 @@ class Session:
             raise error
 
     async def _warn(self) -> None:
-        """Warn of a server whose version does not fit its library; one server is one warning."""
+        """Warn of a server whose version does not fit its library.
+
+        Each session tells for itself, and one server is one alert: it goes with the last that tells.
+        """
         if self._server is None or self._looker.version == self._warned:
             return
         self._warned = self._looker.version
-        cause, said = f"wppconnect.version:{self._settings.server_url}", versions.skew_of(self._warned)
+        cause, said = f"wppconnect.version:{self._port.connection}", versions.skew_of(self._warned)
         if said:
-            await self._port.alert(cause, said, todo=versions.TODO, version=self._warned)
+            # Said here, because a session may be called by a word that the title has, too.
+            grouping = same("wppconnect.version", self._settings.server_url, said)
+            await self._port.alert(cause, said, todo=versions.TODO, grouping=grouping, version=self._warned)
         else:
             await self._port.calm(cause)
 

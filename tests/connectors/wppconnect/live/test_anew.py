@@ -117,6 +117,28 @@ async def test_a_server_that_does_not_fit_its_library_is_warned_of_at_the_start(
     assert KEY not in str(raised)
 
 
+async def test_the_warning_of_a_server_goes_with_the_last_session_that_tells_it(open_yard: Any):
+    yard: Yard = await open_yard(NAME, "canaldois")
+    await yard.sim.faults.start("version_skew")
+    one, two = [await yard.keep(name) for name in yard.names]
+    await yard.passing(lambda: _told(two, "alert.raised"), at_most_s=300)
+    [first], [second] = [await kept.told("alert.raised") for kept in (one, two)]
+    assert first.data == second.data | {"detail": first.data["detail"]}, "one grouping, so one alert"
+
+    await yard.sim.faults.stop("version_skew")
+    await two.starts("version_skew")
+    await yard.passing(lambda: _told(one, "alert.resolved"), at_most_s=300)
+    await yard.idle(60)
+    assert not await two.told("alert.resolved")
+    query = select(events.c.key).where(events.c.type.like("alert.%")).order_by(events.c.seq)
+    keys = await yard.store.read(lambda tx: list(tx.scalars(query)))
+    assert len(keys) == 3 and keys[0] != keys[1] and keys[2] in keys[:2], "another one still tells it"
+
+
+async def _told(kept: Kept, kind: str) -> bool:
+    return bool(await kept.told(kind))
+
+
 async def test_by_a_gateway_alone_a_session_that_was_paired_is_unproven_until_something_comes(open_yard: Any):
     yard: Yard = await open_yard(NAME)
     session = yard.sim.session(NAME)
