@@ -51,6 +51,13 @@ WORDS = {
     "unknown": N_("The upstream says a word that is not known."),
     "unreachable": N_("The upstream could not be asked."),
 }
+# Why no code is offered, by the state of a session whose pairing holds.
+NO_CODE = {
+    "live": N_("The session is connected, so its pairing holds: a code is offered once one can help."),
+    "suspect": N_(
+        "The pairing holds, and the hub looks after the session: a code is offered once one can help."
+    ),
+}
 # States in which somebody may have to pair a session: its page asks for the code by itself.
 _TO_PAIR = frozenset({"pairing", "logged_out", "closed", "starting", "recovering", "browser_lost"})
 
@@ -142,9 +149,9 @@ async def one_page(
     return show(
         request, "chats/channel.html", part, found=found, card=found.card, line=found.line, range=ranged,
         asked={"q": q, "number": number}, pairs=found.may_pair and (bool(pair) or asks_for_code(found.card)),
-        asks_for_code=asks_for_code, wall=wall.for_templates(), verdicts=VERDICTS, lost_sign=lost_sign,
-        gap_words=gap_words, gap_rest=gap_rest, origin_words=ORIGINS, moment=moment,
-        fresh_words=freshness.KINDS, fresh_verdict=freshness.verdict,
+        asks_for_code=asks_for_code, no_code=no_code(found.card), wall=wall.for_templates(),
+        verdicts=VERDICTS, lost_sign=lost_sign, gap_words=gap_words, gap_rest=gap_rest, origin_words=ORIGINS,
+        moment=moment, fresh_words=freshness.KINDS, fresh_verdict=freshness.verdict,
         h=listed.helpers(parts, found.names) | {"day_columns": day_columns},
     )  # fmt: skip
 
@@ -332,6 +339,14 @@ def plot_of(
         {"label": gettext("sent"), "unit": "", "tone": "info", "kind": "line", "values": sent},
     ]
     return {"x": [start + place * bucket for place in range(length)], "series": series, "gaps": bands}
+
+
+def no_code(card: Card) -> str:
+    """Answer why a code would not help now, "" when it may: the pairing holds, as far as is known."""
+    is_open = card.seen.state in ("live", "suspect") and card.state != "unknown"
+    if not is_open or asks_for_code(card):
+        return ""
+    return NO_CODE[card.seen.state]
 
 
 def asks_for_code(card: Card) -> bool:

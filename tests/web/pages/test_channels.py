@@ -174,6 +174,37 @@ async def test_a_code_that_nobody_uses_is_given_up_and_can_be_asked_for_again(
     assert (await until_code(site, connection, clock, "type"))["text"]
 
 
+async def test_a_code_is_offered_only_while_it_can_help(site: Site, clock: HeldClock):
+    given = {"session_name": "Suporte", "server_url": "http://127.0.0.1:9", "secret_key": KEY}
+    channel, now = await site.connection("wppconnect", **given), to_ms(clock.now())
+    row = {
+        "connection": channel, "since_ms": now, "attempt": 1, "heard_ms": now, "reason": "", "evidence": "{}",
+        "epoch": 1, "server": "s",
+    }  # fmt: skip
+    states = [
+        ("suspect", "deaf", False), ("suspect", "closed", True), ("needs_person", "pairing", True),
+        ("waiting", "", True), ("live", "", False),
+    ]  # fmt: skip
+    browser, store = await site.browser(), site.parts.store
+
+    async def offers() -> bool:
+        parts = [
+            await text(browser, f"/channels/{channel}?pair=1{part}") for part in ("", "&part=pairing_acts")
+        ]
+        offered = ["Mostrar um código" in part for part in parts]
+        assert ["é oferecido quando puder ajudar" in part for part in parts] == [not one for one in offered]
+        assert offered[0] == offered[1]
+        return offered[0]
+
+    for state, kind, offered in states:
+        await store.write(lambda tx: tx.execute(connection_states.delete()) and None)
+        told = row | {"state": state, "kind": kind}
+        await store.write(lambda tx, told=told: tx.execute(connection_states.insert().values(told)) and None)
+        assert await offers() is offered, (state, kind)
+    await clock.run_for(600)  # nobody looks after it any more: what was known is too old
+    assert await offers()
+
+
 async def test_a_gateways_picture_is_shown_too(site: Site, upstream: WppSimulator, clock: HeldClock):
     connection, browser = await by_gateway(site, upstream), await site.browser()
     await browser.post(f"/channels/{connection}/pair")
