@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -106,6 +107,17 @@ class Registry:
         query = select(connections).where(connections.c.id == identity, connections.c.deleted_ms.is_(None))
         row = tx.execute(query).first()
         return self._read(row) if row else None
+
+    def readable(self, tx: Connection, identities: Sequence[str]) -> dict[str, Configured]:
+        """Answer those of these connections whose settings can be read, by id."""
+        query = select(connections).where(
+            connections.c.id.in_(identities), connections.c.deleted_ms.is_(None)
+        )
+        found: dict[str, Configured] = {}
+        for row in tx.execute(query):
+            with suppress(ConfigError):
+                found[row.id] = self._read(row)
+        return found
 
     def all(self, tx: Connection) -> list[Configured]:
         """Answer every connection that is not deleted, in the order of their names."""

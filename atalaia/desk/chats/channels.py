@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Select, case, func, select, union_all
 
 from atalaia.desk.chats.reading import TO_READ
 from atalaia.store.chat_tables import chat_messages
+from atalaia.store.tables import connections
 
 HOUR_MS = 3_600_000
 
@@ -32,14 +34,24 @@ class HourCount:
     recovered: int
 
 
-def last_message(tx: Connection, channel: str, *, from_me: bool) -> LastMessage | None:
-    """Answer the latest message that was received, or sent, by its own time."""
+def last_messages(tx: Connection, channels: Sequence[str]) -> dict[tuple[str, bool], LastMessage]:
+    """Answer by (channel, from us) the latest message each way, by its own time; no message, no entry."""
     m = chat_messages.c
-    query = select(m.sent_ms, m.heard_ms, m.recovered).where(
-        m.channel == channel, m.from_me.is_(from_me), m.kind.in_(TO_READ)
-    )
-    row = tx.execute(query.order_by(m.sent_ms.desc()).limit(1)).first()
-    return None if row is None else LastMessage(row.sent_ms, row.heard_ms, bool(row.recovered))
+    # By the index of a channel's times, one look for each way: no message is read that is not the last.
+    latest = union_all(_latest(channels, from_me=False), _latest(channels, from_me=True))
+    query = select(m.channel, m.from_me, m.sent_ms, m.heard_ms, m.recovered).where(m.id.in_(latest))
+    return {
+        (row.channel, bool(row.from_me)): LastMessage(row.sent_ms, row.heard_ms, bool(row.recovered))
+        for row in tx.execute(query)
+    }
+
+
+def _latest(channels: Sequence[str], *, from_me: bool) -> Select[Any]:
+    """Answer the query for the ids of the channels' latest messages one way."""
+    one = chat_messages.alias()
+    mine = (one.c.channel == connections.c.id, one.c.from_me.is_(from_me), one.c.kind.in_(TO_READ))
+    last = select(one.c.id).where(*mine).order_by(one.c.sent_ms.desc()).limit(1)
+    return select(last.scalar_subquery()).where(connections.c.id.in_(channels))
 
 
 def hours_of(

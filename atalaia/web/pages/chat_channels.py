@@ -14,13 +14,13 @@ from sqlalchemy import Connection
 
 from atalaia.clock import from_ms, to_ms
 from atalaia.connections.queries import ConnectionSeen, PlaneSeen, get_connection, list_connections
+from atalaia.connections.registry import Configured
 from atalaia.connections.silence import Fresh
 from atalaia.connectors.connector import Connector
 from atalaia.desk.chats import lookup
-from atalaia.desk.chats.channels import LastMessage, hours_of, last_message
+from atalaia.desk.chats.channels import LastMessage, hours_of, last_messages
 from atalaia.desk.chats.lookup import Lookup, MessageFilter
 from atalaia.desk.chats.phones import forms_of
-from atalaia.errors import ConfigError
 from atalaia.events.gaps import Gap, count_open_gaps, list_gaps
 from atalaia.web import i18n, pairing, render
 from atalaia.web.access import Who, require
@@ -114,7 +114,7 @@ async def list_page(
         order = {"ask": 0, "bad": 1, "info": 2, "idle": 4}
         lines.sort(key=lambda one: order.get(render.states.sign(one.state).tone, 3))
         shown = lines[(page - 1) * ROWS : page * ROWS]
-        _fill(tx, parts, shown, moment)
+        fill(tx, parts, shown, moment)
         return shown, len(lines)
 
     lines, total = await look(request, read)
@@ -236,15 +236,11 @@ def _line(parts: Parts, seen: ConnectionSeen, moment: int) -> Line:
     return Line(seen, state, f"truth_{seen.kind}" if state == "needs_person" and seen.kind else "")
 
 
-def expected_of(tx: Connection, parts: Parts, seen: ConnectionSeen, connector: Connector | None) -> str:
+def expected_of(connector: Connector | None, configured: Configured | None) -> str:
     """Answer the number that is expected of a channel, "" = any."""
-    if connector is None or connector.pairing is None:
+    if connector is None or connector.pairing is None or configured is None:
         return ""
-    try:
-        found = parts.registry.get(tx, seen.id)
-    except ConfigError:
-        return ""
-    return connector.pairing.expected(found.settings) if found is not None else ""
+    return connector.pairing.expected(configured.settings)
 
 
 def account_of(planes: Sequence[PlaneSeen]) -> str:
@@ -259,21 +255,22 @@ def _differ(expected: str, account: str) -> bool:
     return bool(expected and account) and account not in forms_of(expected)
 
 
-def _fill(tx: Connection, parts: Parts, lines: Sequence[Line], moment: int) -> None:
-    """Read what only the shown ones need."""
+def fill(tx: Connection, parts: Parts, lines: Sequence[Line], moment: int) -> None:
+    """Read what only the shown ones need, each by one query for all of them."""
     since = moment - moment % HOUR_MS - 23 * HOUR_MS
-    hours = hours_of(tx, [one.seen.id for one in lines], from_ms=since, to_ms=moment + HOUR_MS)
-    open_gaps = count_open_gaps(tx, [one.seen.id for one in lines])
+    shown = [one.seen.id for one in lines]
+    hours = hours_of(tx, shown, from_ms=since, to_ms=moment + HOUR_MS)
+    open_gaps, last = count_open_gaps(tx, shown), last_messages(tx, shown)
+    configured = parts.registry.readable(tx, shown)
     for one in lines:
-        one.expected = expected_of(tx, parts, one.seen, parts.connectors.get(one.seen.connector))
+        one.expected = expected_of(parts.connectors.get(one.seen.connector), configured.get(one.seen.id))
         one.account = account_of(one.seen.planes)
         found = hours.get(one.seen.id, [])
         by = {hour.hour_ms: hour.received + hour.sent for hour in found}
         one.hours = [by.get(since + place * HOUR_MS, 0) for place in range(24)]
         one.received = sum(hour.received for hour in found)
         one.sent = sum(hour.sent for hour in found)
-        one.last_in = last_message(tx, one.seen.id, from_me=False)
-        one.last_out = last_message(tx, one.seen.id, from_me=True)
+        one.last_in, one.last_out = last.get((one.seen.id, False)), last.get((one.seen.id, True))
         one.open_gaps = open_gaps.get(one.seen.id, 0)
 
 
@@ -282,7 +279,7 @@ def _read_one(
 ) -> Found:
     connector = cast("Connector", parts.connectors.get(seen.connector))
     line = _line(parts, seen, moment)
-    _fill(tx, parts, [line], moment)
+    fill(tx, parts, [line], moment)
     gaps = list_gaps(tx, connection=seen.id, limit=200)
     today = from_ms(moment).astimezone(ranged.zone).replace(hour=0, minute=0, second=0, microsecond=0)
     days = [today - timedelta(days=back) for back in range(DAYS)]

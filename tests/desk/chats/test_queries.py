@@ -7,19 +7,21 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from atalaia.desk.chats import queries
+from atalaia.desk.chats.channels import LastMessage, last_messages
 from atalaia.desk.chats.contacts import get_contact, list_contacts
 from atalaia.desk.chats.fold import Chats
 from atalaia.desk.chats.lookup import MessageFilter, count_messages, look_up, search_messages
 from atalaia.desk.chats.phones import forms_of
 from atalaia.desk.chats.queries import NOBODY, ThreadFilter, get_thread, list_messages, list_threads
 from atalaia.store.store import Store
-from atalaia.store.tables import gaps
+from atalaia.store.tables import connections, gaps
 from tests.connectors.wppconnect.ground import GROUP, LID, NOON_S, NUMBER, message, own_message
 from tests.desk.chats.ground import CHANNEL, NOON_MS, Inbox
 from tests.desk.chats.test_fold import learned
+from tests.statements import counted
 from tests.store.bases import base, store
 
 __all__ = ["base", "store"]
@@ -63,6 +65,23 @@ async def desk(store: Store) -> Desk:
     )
     await desk.fold()
     return desk
+
+
+async def test_the_latest_messages_of_all_channels_each_way_are_one_query(desk: Desk):
+    blank = {"connector": "toy", "name": "", "settings": "{}", "secrets": "", "desired": "on"}
+    names = [CHANNEL, *(f"quiet{n}" for n in range(49))]
+    rows = [{**blank, "id": name, "created_ms": 1, "changed_ms": 1} for name in names]
+    await desk.store.write(lambda tx: tx.execute(insert(connections).values(rows)) and None)
+
+    def ask(tx: Connection) -> tuple[dict[tuple[str, bool], LastMessage], int]:
+        with counted(tx) as said:
+            return last_messages(tx, names), len(said)
+
+    found, asked = await desk.store.read(ask)
+    assert asked == 1
+    assert {key: one.sent_ms for key, one in found.items()} == {
+        (CHANNEL, False): NOON_MS + 50_000, (CHANNEL, True): NOON_MS + 10_000,
+    }  # fmt: skip
 
 
 async def test_conversations_are_listed_by_their_latest_message_page_by_page(desk: Desk):

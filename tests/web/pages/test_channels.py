@@ -14,6 +14,7 @@ from sqlalchemy import select
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock, to_ms
 from atalaia.connections.pairing import Code, code_seen, note_begun, note_code
+from atalaia.connections.queries import list_connections
 from atalaia.connectors import CONNECTORS
 from atalaia.connectors.connector import Connector
 from atalaia.connectors.wppconnect import CONNECTOR
@@ -22,9 +23,11 @@ from atalaia.events.log import append_facts, read_after
 from atalaia.events.model import Fact
 from atalaia.store.tables import connection_states, events, planes
 from atalaia.store.truth_tables import pairing_codes
+from atalaia.web.pages.chat_channels import Line, fill
 from atalaia.web.pages.freshness import KINDS, kinds_of
 from simulators.wppconnect import Pace, WppSimulator, demo_world
 from tests.connectors.wppconnect.ground import message, own_message
+from tests.statements import counted
 from tests.web.chatting import Talk
 from tests.web.pages.test_screens import text
 from tests.web.site import Site, running
@@ -355,3 +358,19 @@ async def test_an_old_gap_that_is_open_is_counted_however_many_were_closed_since
 
     await site.parts.store.write(work)
     assert "abertas: 1" in await text(await site.browser(), "/channels")
+
+
+async def test_a_list_of_many_channels_asks_the_database_as_often_as_one_of_one(site: Site):
+    given = {"server_url": "http://127.0.0.1:9", "secret_key": KEY, "phone": NUMBER}
+    for number in range(3):
+        await site.connection("wppconnect", session_name=f"s{number}", **given)
+
+    def ask(tx: Any, shown: int) -> int:
+        lines = [Line(seen, "live", "") for seen in list_connections(tx)[:shown]]
+        with counted(tx) as said:
+            fill(tx, site.parts, lines, 0)
+        assert [line.expected for line in lines] == [NUMBER] * shown
+        return len(said)
+
+    one, many = [await site.parts.store.read(lambda tx, n=n: ask(tx, n)) for n in (1, 3)]
+    assert one == many
