@@ -227,9 +227,11 @@ def _ownership(settings: Settings, store: Store, ambient: Ambient, worker: str, 
     )
 
 
-def sending_kinds(connectors: Mapping[str, Connector]) -> dict[str, str]:
-    """Answer by connector the kind of job that sends what people write in the inbox."""
-    return {name: f"{name}.{one.sends}" for name, one in connectors.items() if one.sends}
+def sender_of(orders: Orders, connectors: Mapping[str, Connector]) -> JobSender:
+    """Answer what sends what people write in the inbox: each connector's own kind of job."""
+    sending = {name: one for name, one in connectors.items() if one.sends}
+    kinds = {name: f"{name}.{one.sends}" for name, one in sending.items()}
+    return JobSender(orders, kinds, {name: one.numbers for name, one in sending.items()})
 
 
 def fetching_of(
@@ -245,7 +247,7 @@ def _inbox(
     settings: Settings, ambient: Ambient, orders: Orders, connectors: Mapping[str, Connector]
 ) -> tuple[Projection, ...]:
     """Answer what follows conversations, what is sent into them, and what is attached."""
-    sender = JobSender(orders, sending_kinds(connectors))
+    sender = sender_of(orders, connectors)
     files = Files(fetching_of(settings, ambient, orders, connectors))
     return Chats(), Outgoing(ambient, sender), files
 

@@ -38,6 +38,8 @@ class Connector:
     world: which screens it fills, e.g. "calls".
     sends: the job by which its conversations are written to, "" for none. It takes what
         `desk.chats.sending.params_of` answers, and answers {"key", "serialized"}.
+    numbers: how it writes the chat of a phone number, with {} for the digits and the country's code, e.g.
+        "{}@c.us"; "" where nobody can be written to first.
     fetches: the job that fetches a message's attachment, "" for none. It takes {"message", "bytes_max"}
         and answers {"file", "mimetype", "size_bytes"}.
     rhythms: event type without the connector's name, may end in "*" -> the kind under which it is counted by
@@ -70,6 +72,7 @@ class Connector:
     schedules: Sequence[Schedule] = ()
     world: str = ""
     sends: str = ""
+    numbers: str = ""
     fetches: str = ""
     rhythms: Mapping[str, str] = field(default_factory=dict[str, str])
     server: Callable[[Any], str] | None = None

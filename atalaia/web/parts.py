@@ -16,7 +16,6 @@ from atalaia.connectors.connector import Connector
 from atalaia.deliveries.formats import Format
 from atalaia.desk.chats.files import Fetching
 from atalaia.desk.chats.outbox import Outbox
-from atalaia.desk.chats.sending import JobSender
 from atalaia.desk.people.people import People
 from atalaia.desk.people.sessions import Sessions
 from atalaia.desk.people.tokens import Tokens
@@ -24,7 +23,7 @@ from atalaia.events.log import EventLog
 from atalaia.jobs.submit import Orders
 from atalaia.redact import Redactor
 from atalaia.secretbox import SecretBox
-from atalaia.serve import fetching_of, job_kinds, sending_kinds
+from atalaia.serve import fetching_of, job_kinds, sender_of
 from atalaia.settings import Settings
 from atalaia.store.files import FOLDER, FileStore
 from atalaia.store.store import Store
@@ -68,7 +67,7 @@ class Parts:
         self.people = People(self.store, self.ambient, self.settings, self.sessions)
         self.tokens = Tokens(self.store, self.ambient)
         orders = Orders(self.ambient, job_kinds(self.connectors), self.redactor)
-        self.outbox = Outbox(self.ambient, JobSender(orders, sending_kinds(self.connectors)))
+        self.outbox = Outbox(self.ambient, sender_of(orders, self.connectors))
         self.fetching = fetching_of(self.settings, self.ambient, orders, self.connectors)
         self.files = FileStore(self.settings.data_dir / FOLDER, self.ambient.ids)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from atalaia.web.i18n import N_
 
 FORMS: tuple[str, ...] = (
+    N_("The number {} has no WhatsApp. Nothing was sent; compare the number."),
     N_("Scan the code on the session's page with the phone: WhatsApp, linked devices."),
     N_("Pair the right phone, or correct the expected number in the connection's settings."),
     N_("The session waits to be paired."),

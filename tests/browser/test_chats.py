@@ -9,9 +9,9 @@ from typing import Any
 
 from playwright.async_api import expect
 
-from tests.browser.looking import Visitor
+from tests.browser.looking import Visitor, too_wide, violations
 from tests.browser.talk import Talk
-from tests.connectors.wppconnect.ground import message
+from tests.connectors.wppconnect.ground import message, own_message
 
 
 async def hear(visitor: Visitor, *bodies: dict[str, Any]) -> None:
@@ -52,6 +52,24 @@ async def test_the_inbox_is_walked_and_worked_with_keys(visitor: Visitor):
     await expect(page.locator(".talk-head")).to_contain_text("Conversa encerrada")
     await page.get_by_role("button", name="Abrir de novo").click()
     await expect(page.locator(".talk-head")).to_contain_text("Conversa aberta")
+
+
+async def test_a_conversation_begins_with_keys_and_opens_by_itself(visitor: Visitor):
+    page = await visitor.enter(theme="dark", width=390)
+    await visitor.visit(page, "/chats")
+    await page.keyboard.press("n")
+    await expect(page.get_by_label("Número")).to_be_focused()
+    assert await violations(page) == []
+    await page.keyboard.type("31 98877-6655")
+    await page.get_by_label("Primeira mensagem").fill("Bom dia, aqui é do suporte")
+    await page.get_by_role("button", name="Enviar").click()
+    await expect(page.locator(".msg-state")).to_contain_text("a caminho")
+    assert (await violations(page), await too_wide(page)) == ([], 0)
+
+    said = own_message("N1", chat="5531988776655@c.us", text="Bom dia, aqui é do suporte", t=int(time.time()))
+    await hear(visitor, said)
+    await expect(page.locator("#talk")).to_contain_text("aqui é do suporte")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("+55 31 98877-6655")
 
 
 async def test_a_draft_survives_and_a_reply_at_hand_is_put_into_it(visitor: Visitor):

@@ -63,6 +63,24 @@ async def test_a_400_after_which_the_server_sends_all_the_same_ends_as_sent(hous
     assert [row["text"] for row in house.placed()] == ["chegou?"]
 
 
+async def test_a_first_message_makes_a_conversation_and_none_leaves_for_who_is_not_there(house: Messenger):
+    await house.chat()
+    asked = {"channel": house.channel, "text": "Bom dia, aqui é do suporte"}
+    first = await house.ask("POST", "/api/hub/chats", 201, json=asked | {"phone": "(11) 95550-0133"})
+    nobody = await house.ask("POST", "/api/hub/chats", 201, json=asked | {"phone": "11 95550-9999"})
+
+    await house.comes_to(first["id"], "sent", "acked", "read")
+    failed = await house.comes_to(nobody["id"], "failed", "uncertain", "sent")
+    assert (failed["state"], "no WhatsApp" in failed["said"]) == ("failed", True)
+
+    async def shown() -> str:
+        return (await house.ask("GET", f"/api/hub/sends/{first['id']}"))["conversation"]
+
+    chat = await until(shown, "the conversation of the first message")
+    assert (await house.ask("GET", f"/api/hub/chats/{chat}"))["phone"] == "5511955500133"
+    assert [row["text"] for row in house.placed()] == [asked["text"]]
+
+
 async def test_files_answers_reactions_and_places_go_by_the_same_way(house: Messenger):
     chat = await house.chat()
     found = await house.ask("GET", f"/api/hub/chats/{chat}/messages")

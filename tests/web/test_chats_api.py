@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from atalaia.desk.chats.outbox import Outbox
 from tests.connectors.wppconnect.ground import NUMBER
+from tests.desk.chats.line import Line
 from tests.web.chatting import talk
 from tests.web.site import Site
 
@@ -104,6 +106,28 @@ async def test_contacts_are_merged_and_parted_again(site: Site):
         assert answer.status == 200
     await talking.fold()
     assert (await get(http, f"{PATH}/{goes.id}"))[1]["id"] == goes.id
+
+
+async def test_a_number_is_written_to_once_and_in_the_conversation_that_there_is(site: Site):
+    talking, line = await talk(site), Line("alpha")
+    site.parts.outbox = Outbox(site.parts.ambient, line)
+    http = await site.api("chats:read", "chats:write")
+    asked = {"channel": "alpha", "phone": "(11) 98765-4321", "text": "Bom dia", "id": "r-1"}
+
+    status, first = await post(http, PATH, asked)
+    assert (status, first["chat"], first["state"]) == (201, "5511987654321@c.us", "queued")
+    assert (first["conversation"], (await post(http, PATH, asked))[1]["id"]) == ("", "r-1")
+    known = await talking.thread("obrigado")
+    _, second = await post(http, PATH, asked | {"phone": "+55 11 5550-0101", "id": ""})
+    assert (second["chat"], second["conversation"]) == (NUMBER, known.id)
+    assert [one.id for one in line.taken] == ["r-1", second["id"]]
+    assert (await get(http, f"/api/hub/sends/{second['id']}"))[1]["conversation"] == known.id
+
+    status, refused = await post(http, PATH, asked | {"phone": "98765-4321", "id": ""})
+    assert (status, refused["errors"][0]["field"]) == (422, "body.phone")
+    _, refused = await post(http, PATH, asked | {"channel": "beta", "id": ""})
+    assert refused["errors"][0]["field"] == "body.channel"
+    assert (await post(await site.api("chats:read"), PATH, asked))[0] == 403
 
 
 async def test_drafts_and_replies_are_kept(site: Site):

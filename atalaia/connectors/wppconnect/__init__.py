@@ -128,6 +128,7 @@ CONNECTOR = Connector(
         expected=lambda settings: settings.phone,
     ),
     sends="send",
+    numbers="{}@c.us",
     fetches="media",
     picture=_picture,
 )

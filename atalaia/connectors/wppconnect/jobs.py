@@ -23,7 +23,7 @@ from atalaia.connectors.wppconnect.gateway import GatewayDoor
 from atalaia.connectors.wppconnect.sending import Kind, Outgoing, gateway_body, server_call
 from atalaia.connectors.wppconnect.server import ServerDoor
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
-from atalaia.connectors.wppconnect.wids import Wid, read_wid
+from atalaia.connectors.wppconnect.wids import PHONE, Wid, read_wid
 from atalaia.desk.chats.sniffing import media_type
 from atalaia.errors import Rejected, Unavailable
 from atalaia.jobs.model import (
@@ -85,6 +85,8 @@ async def run_send(ctx: JobContext, asked: Outgoing) -> Mapping[str, Any]:
         raise JobFailed("no_file", str(error)) from None
     async with _Doors(ctx) as doors:
         await ctx.step("reach", StepKind.READ, lambda _: _reach(doors))
+        if asked.ask_first:
+            asked = await _known(ctx, doors, asked)
 
         async def leave(effect: Effect) -> Mapping[str, Any]:
             return await sending.send(effect, asked, _now_ms(ctx), lambda: _call(ctx, doors, asked, content))
@@ -110,6 +112,27 @@ async def _reach(doors: _Doors) -> str:
     if claim.word is not Word.CONNECTED:
         raise Unavailable(f"The session is not connected ({claim.said or claim.word}).")
     return claim.said
+
+
+async def _known(ctx: JobContext, doors: _Doors, asked: Outgoing) -> Outgoing:
+    """Answer the message as WhatsApp writes its number, with Brazil's ninth digit or without.
+
+    After a send to a number that is not there nobody could say whether it left; see `ServerDoor.send`.
+    Errors: `JobFailed` when WhatsApp says that it is not there.
+    """
+    server = await doors.server()
+    if server is None or asked.chat.server != PHONE:
+        return asked
+
+    async def ask(_: Effect) -> Mapping[str, Any]:
+        gone, wid = await server.number(asked.chat)
+        return {"gone": gone, "chat": str(wid)}
+
+    told = await ctx.step("number", StepKind.READ, ask)
+    if told["gone"]:
+        said = f"The number {asked.chat.user} has no WhatsApp. Nothing was sent; compare the number."
+        raise JobFailed("no_whatsapp", said)
+    return asked.model_copy(update={"to": str(told["chat"])})
 
 
 async def _look(ctx: JobContext, server: ServerDoor, evidence: Mapping[str, Any]) -> Verdict:

@@ -67,6 +67,12 @@ class Outgoing(BaseModel):
         "", max_length=20, title="Reaction", description="A symbol; empty takes the reaction back."
     )
 
+    ask_first: bool = Field(
+        False, title="Ask first",
+        description="Have WhatsApp say whether the number is there, and send nothing when it is not; "
+        "only the server itself can ask.",
+    )  # fmt: skip
+
     @property
     def chat(self) -> Wid:
         """The chat it goes to; checked when the job was asked for."""

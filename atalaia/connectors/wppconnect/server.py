@@ -25,7 +25,7 @@ from atalaia.connectors.wppconnect.door import (
     read_sent,
 )
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
-from atalaia.connectors.wppconnect.wids import GROUP, LID, NEWSLETTER, Wid, read_wid
+from atalaia.connectors.wppconnect.wids import GROUP, LID, NEWSLETTER, Wid, comparable, read_wid
 from atalaia.errors import InDoubt, Refused, Rejected, Unavailable, Unreadable
 
 # All that is ever called of a session's routes.
@@ -118,6 +118,19 @@ class ServerDoor:
             raise Unavailable(
                 f"The page could not ask WhatsApp (HTTP {reply.status}). {reply.said()}".strip()
             )
+
+    async def number(self, wid: Wid) -> tuple[bool, Wid]:
+        """Have the page ask WhatsApp about a number. Answers (it is not there, how WhatsApp writes it).
+
+        What the page cannot tell is no "no". Errors: `NoAnswer` when none comes back.
+        """
+        reply = await self._page("GET", f"check-number-status/{quote(wid.user, safe='')}")
+        body: Any = reply.json() if reply.ok else None
+        inner: Any = cast("Json", body).get("response") if isinstance(body, dict) else None
+        told = cast("Json", inner) if isinstance(inner, dict) else {}
+        own = read_wid(told.get("id"))
+        same = own is not None and own.server == wid.server and comparable(own.user) == comparable(wid.user)
+        return told.get("numberExists") is False, own if same and own is not None else wid
 
     async def alive(self) -> None:
         """Return when the server's process answers. Errors: `Unavailable`."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import orjson
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, insert, or_, select, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
@@ -45,6 +45,10 @@ class Sender(Protocol):
         """Answer whether anything can be sent by this channel now or later."""
         ...
 
+    def chat_of(self, tx: Connection, channel: str, number: str) -> str:
+        """Answer the chat of a number as the channel writes it; "" where nobody can be written to first."""
+        ...
+
     def submit(self, tx: Connection, request: Request) -> str:
         """Take a request in the transaction that stores it; answer the job's id. Errors: `NotFitting`."""
         ...
@@ -70,7 +74,8 @@ class Request:
 
     state: queued, sent, acked (on the device), read, failed, uncertain, dropped.
     body: by kind; text, quoted (the upstream's id of the message that is answered), message (ours of it),
-        file (SHA-256), mimetype, filename, size_bytes, latitude, longitude, reaction.
+        file (SHA-256), mimetype, filename, size_bytes, latitude, longitude, reaction,
+        first (nobody talked with that number by this channel before).
     said: why it failed or waits; what looking it up has found, "" while that goes on.
     """
 
@@ -108,6 +113,10 @@ class Outbox:
     def can_send(self, tx: Connection, channel: str) -> bool:
         """Answer whether a composer makes sense for this channel."""
         return self.sender is not None and self.sender.can_send(tx, channel)
+
+    def chat_of(self, tx: Connection, channel: str, number: str) -> str:
+        """Answer the chat of a number as the channel writes it; "" where nobody can be written to first."""
+        return self.sender.chat_of(tx, channel, number) if self.sender is not None else ""
 
     def ask(
         self, tx: Connection, thread: str, kind: str, body: Mapping[str, Any], *, by: str, identity: str = ""
@@ -269,13 +278,13 @@ def thread_of(tx: Connection, channel: str, chat: str) -> str:
 
 def get_request(tx: Connection, identity: str) -> Request | None:
     """Answer one request with how far it came."""
-    row = tx.execute(_requests().where(chat_outbox.c.id == identity)).first()
+    row = tx.execute(requests().where(chat_outbox.c.id == identity)).first()
     return _read(row) if row else None
 
 
 def request_of_job(tx: Connection, job: str) -> Request | None:
     """Answer the request that a job sends."""
-    row = tx.execute(_requests().where(chat_outbox.c.job == job)).first()
+    row = tx.execute(requests().where(chat_outbox.c.job == job)).first()
     return _read(row) if row else None
 
 
@@ -289,11 +298,8 @@ def list_requests(tx: Connection, chats: Sequence[tuple[str, str]]) -> list[Requ
         return []
     of_chat = or_(*(and_(o.channel == channel, o.chat == chat) for channel, chat in chats))
     open_ones = and_(o.state != DROPPED, or_(o.kind != "reaction", o.state != SENT))
-    query = _requests().where(of_chat, open_ones, or_(m.id.is_(None), m.kind == "unknown"))
-    found = [
-        _read(row) for row in tx.execute(query.order_by(o.asked_ms.desc(), o.id.desc()).limit(SHOWN_MAX))
-    ]
-    return found[::-1]
+    query = requests().where(of_chat, open_ones, or_(m.id.is_(None), m.kind == "unknown"))
+    return read_requests(tx, query.order_by(o.asked_ms.desc(), o.id.desc()).limit(SHOWN_MAX))[::-1]
 
 
 def unsent(tx: Connection, threads: Sequence[str]) -> frozenset[str]:
@@ -305,11 +311,17 @@ def unsent(tx: Connection, threads: Sequence[str]) -> frozenset[str]:
     return frozenset(tx.scalars(wanted.distinct()))
 
 
+def read_requests(tx: Connection, query: Select[Any]) -> list[Request]:
+    """Answer what a select of `requests()` finds."""
+    return [_read(row) for row in tx.execute(query)]
+
+
 def _stored(tx: Connection, identity: str) -> str:
     return tx.scalar(select(chat_outbox.c.state).where(chat_outbox.c.id == identity)) or ""
 
 
-def _requests() -> Any:
+def requests() -> Select[Any]:
+    """Answer the select of requests, for `read_requests`."""
     o, m = chat_outbox.c, chat_messages.c
     same = and_(m.channel == o.channel, m.key == o.key, m.from_me, o.key != "")
     return select(chat_outbox, m.ack.label("ack")).select_from(chat_outbox.outerjoin(chat_messages, same))

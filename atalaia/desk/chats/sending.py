@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -25,6 +25,7 @@ from atalaia.desk.chats.outbox import (
     request_of_job,
     thread_of,
 )
+from atalaia.desk.chats.phones import same_number
 from atalaia.desk.chats.reading import mapping, number, text
 from atalaia.errors import ConfigError
 from atalaia.events.log import append_facts
@@ -44,13 +45,20 @@ _MEDIA = {
 
 @dataclass(frozen=True)
 class JobSender:
-    """Sends by jobs. kinds: connector's name -> its kind of job that sends, with the connector's name."""
+    """Sends by jobs. kinds: connector's name -> its kind of job that sends, with the connector's name.
+
+    numbers: connector's name -> how it writes the chat of a number, with {} for the digits.
+    """
 
     orders: Orders
     kinds: Mapping[str, str]
+    numbers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def can_send(self, tx: Connection, channel: str) -> bool:
         return bool(self._kind(tx, channel))
+
+    def chat_of(self, tx: Connection, channel: str, number: str) -> str:
+        return self.numbers.get(self._connector(tx, channel), "").format(number)
 
     def submit(self, tx: Connection, request: Request) -> str:
         kind = self._kind(tx, request.channel)
@@ -91,13 +99,20 @@ class JobSender:
             raise NotFitting("id", str(error)) from None
 
     def _kind(self, tx: Connection, channel: str) -> str:
+        return self.kinds.get(self._connector(tx, channel), "")
+
+    def _connector(self, tx: Connection, channel: str) -> str:
+        """Answer the connector of a channel that is wanted, "" for any other."""
         c = connections.c
         wanted = (c.id == channel, c.deleted_ms.is_(None), c.desired == "on")
-        return self.kinds.get(tx.scalar(select(c.connector).where(*wanted)) or "", "")
+        return tx.scalar(select(c.connector).where(*wanted)) or ""
 
 
 def params_of(tx: Connection, request: Request) -> dict[str, Any]:
-    """Answer what the connector's job is asked: to, phone, kind, text, reply_to and what the kind needs."""
+    """Answer what the connector's job is asked: to, phone, kind, text, reply_to and what the kind needs.
+
+    ask_first: nobody knows yet whether that number can be written to.
+    """
     body = request.body
     a = chat_aliases.c
     phone = tx.scalar(select(a.phone).where(a.channel == request.channel, a.chat == request.chat))
@@ -109,7 +124,7 @@ def params_of(tx: Connection, request: Request) -> dict[str, Any]:
     for name in ("file", "mimetype", "filename", "latitude", "longitude", "reaction"):
         if body.get(name) not in (None, ""):
             params[name] = body[name]
-    return params
+    return params | ({"ask_first": True} if body.get("first") else {})
 
 
 class Outgoing:
@@ -192,7 +207,8 @@ class Outgoing:
             one = get_request(tx, identity)
             if one is None or not _fits(one, text(data.get("type")), text(data.get("text"))):
                 continue
-            if one.chat != data.get("chat") and thread_of(tx, channel, one.chat) != thread:
+            chat = text(data.get("chat"))
+            if chat not in _forms(one.chat) and thread_of(tx, channel, one.chat) != thread:
                 continue
             self._is_there(tx, one, key, text(data.get("serialized")), number(data.get("ack")))
             return
@@ -218,7 +234,7 @@ class Outgoing:
             select(m.key, m.serialized, m.ack, m.type, m.text)
             .select_from(chat_messages.join(chat_aliases, same))
             .where(
-                m.channel == one.channel, or_(m.chat == one.chat, a.thread == thread), m.from_me,
+                m.channel == one.channel, or_(m.chat.in_(_forms(one.chat)), a.thread == thread), m.from_me,
                 m.kind == "content", m.sent_ms.between(one.asked_ms - CLOCKS_MS, now + CLOCKS_MS),
             )
             .order_by(m.sent_ms, m.first_seq)
@@ -252,6 +268,12 @@ def _fits(one: Request, kind: str, said: str) -> bool:
     if kind not in _MEDIA.get(one.kind, ()):
         return False
     return one.kind in ("voice", "location") or one.kind not in FILES or said == one.text
+
+
+def _forms(chat: str) -> list[str]:
+    """Answer how a chat may be written: a number that nobody knew was typed with a ninth digit or without."""
+    user, at, server = chat.partition("@")
+    return [f"{one}{at}{server}" for one in same_number(user)]
 
 
 def _is_claimed(tx: Connection, channel: str, key: str) -> bool:

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import Field
 from sqlalchemy import Connection
 
-from atalaia.desk.chats import outbox, queries
+from atalaia.desk.chats import first, outbox, queries
 from atalaia.desk.chats.actions import NoSuchChat, NotFitting
 from atalaia.desk.chats.files import get_file
 from atalaia.desk.chats.outbox import Request as Sending
@@ -70,6 +70,24 @@ class SendingOut(Wire):
     changed_at: Moment = Field(validation_alias="changed_ms")
 
 
+class SendFound(SendingOut):
+    """One thing to send, with where it is shown. conversation: empty until the channel tells of a message."""
+
+    conversation: str = ""
+
+
+class FirstAsked(Asked):
+    """A text to a number. phone: as people write it; without a country's code it is Brazilian.
+
+    id: your own, at most 36 characters; the same one again sends nothing.
+    """
+
+    channel: Annotated[str, Field(min_length=1, max_length=36, description="A connection's id.")]
+    phone: Annotated[str, Field(min_length=1, max_length=40)]
+    text: Annotated[str, Field(max_length=60_000)]
+    id: Annotated[str, Field(max_length=36)] = ""
+
+
 class KeptOut(Wire):
     """A file that can be sent now. file: its SHA-256."""
 
@@ -110,6 +128,21 @@ async def keep_file(
     return KeptOut(**body)
 
 
+@routes.post("/hub/chats", status_code=201, dependencies=ONCE)
+async def write_first(request: Request, who: Writer, asked: FirstAsked) -> SendFound:
+    """Send a text to a number; in the conversation with that contact where there is one."""
+    box = parts_of(request).outbox
+
+    def work(tx: Connection) -> SendFound:
+        known = outbox.get_request(tx, asked.id) if asked.id else None
+        if known is None:
+            to = first.reach(tx, box, asked.channel, asked.phone)
+            known = first.write(tx, box, to, asked.text, by=who.name, identity=asked.id)
+        return _found(tx, known)
+
+    return await _do(parts_of(request), work)
+
+
 @routes.post("/hub/chats/{chat}/send", status_code=201, dependencies=ONCE)
 async def send(request: Request, chat: Identity, who: Writer, asked: SendAsked) -> SendingOut:
     """Send a message: stored before anything leaves, then a job of the channel."""
@@ -137,12 +170,17 @@ async def list_sends(request: Request, chat: Identity) -> list[SendingOut]:
 
 
 @routes.get("/hub/sends/{send}", dependencies=_READ)
-async def get_send(request: Request, send: Identity) -> SendingOut:
-    """Answer how far a message came."""
-    found = await parts_of(request).store.read(lambda tx: outbox.get_request(tx, send))
+async def get_send(request: Request, send: Identity) -> SendFound:
+    """Answer how far a message came, and the conversation in which it is shown."""
+
+    def read(tx: Connection) -> SendFound | None:
+        one = outbox.get_request(tx, send)
+        return _found(tx, one) if one else None
+
+    found = await parts_of(request).store.read(read)
     if found is None:
         raise not_found("message")
-    return SendingOut.model_validate(found)
+    return found
 
 
 @routes.post("/hub/sends/{send}/again", dependencies=ONCE)
@@ -190,6 +228,11 @@ async def fetch(request: Request, message: Identity, who: Writer) -> AttachmentO
 async def get_content(request: Request, message: Identity) -> FileResponse:
     """Answer the file of a message, once it is here."""
     return await attachments.answer(parts_of(request), message)
+
+
+def _found(tx: Connection, one: Sending) -> SendFound:
+    told = dict(SendingOut.model_validate(one))
+    return SendFound(**told, conversation=first.thread_of_request(tx, one))
 
 
 async def _write(parts: Parts, work: Callable[[Connection], Sending]) -> SendingOut:

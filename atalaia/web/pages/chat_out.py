@@ -100,25 +100,36 @@ async def react(
     return await act(request, chat, who, N_("It is on its way."), work)
 
 
+def _at(chat: str, send: str) -> str:
+    """Answer where a message is shown: a first one, `/chats/new/…`, has a page of its own."""
+    return f"/chats/new/{send}" if chat == "new" else f"/chats/{chat}"
+
+
 @routes.post("/chats/{chat}/sends/{send}/again")
 async def again(request: Request, chat: Identity, send: Identity, who: Writer) -> Response:
     """Send once more what failed, or what was looked up and not found."""
     box, said = parts_of(request).outbox, N_("It is sent again.")
-    return await act(request, chat, who, said, lambda _, tx: box.again(tx, send, who.name))
+    return await act(
+        request, chat, who, said, lambda _, tx: box.again(tx, send, who.name), href=_at(chat, send)
+    )
 
 
 @routes.post("/chats/{chat}/sends/{send}/happened")
 async def happened(request: Request, chat: Identity, send: Identity, who: Writer) -> Response:
     """Take an uncertain one for sent."""
     box, said = parts_of(request).outbox, N_("It is taken for sent.")
-    return await act(request, chat, who, said, lambda _, tx: box.happened(tx, send, who.name))
+    return await act(
+        request, chat, who, said, lambda _, tx: box.happened(tx, send, who.name), href=_at(chat, send)
+    )
 
 
 @routes.post("/chats/{chat}/sends/{send}/call-off")
 async def call_off(request: Request, chat: Identity, send: Identity, who: Writer) -> Response:
     """Send it no more, if it has not left."""
     box, said = parts_of(request).outbox, N_("It is called off.")
-    return await act(request, chat, who, said, lambda _, tx: box.call_off(tx, send, who.name))
+    return await act(
+        request, chat, who, said, lambda _, tx: box.call_off(tx, send, who.name), href=_at(chat, send)
+    )
 
 
 @routes.post("/chats/{chat}/messages/{message}/fetch")

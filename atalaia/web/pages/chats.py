@@ -13,10 +13,12 @@ from atalaia.clock import from_ms
 from atalaia.connections.queries import list_connections
 from atalaia.connections.queries import names as connection_names
 from atalaia.desk.chats import queries
+from atalaia.desk.chats.first import without_thread
+from atalaia.desk.chats.outbox import Request as Asked
 from atalaia.desk.chats.outbox import unsent
 from atalaia.desk.chats.queries import NOBODY, UNREAD_MAX, Message, Thread, ThreadFilter
 from atalaia.desk.chats.sniffing import SHOWN
-from atalaia.desk.chats.threads import ACTIVE, STATUSES
+from atalaia.desk.chats.threads import ACTIVE, NEW, STATUSES
 from atalaia.web import i18n, render
 from atalaia.web.access import who_of
 from atalaia.web.i18n import N_, gettext
@@ -84,6 +86,7 @@ class Listed:
     """One page of conversations. counts: by status, over all. channels: those that there are.
 
     unsent: conversations with something of ours that failed or is uncertain.
+    alone: first messages that are in no conversation, on the first page of what is not searched for.
     """
 
     threads: list[Thread]
@@ -92,6 +95,7 @@ class Listed:
     labels: list[str]
     names: dict[str, str]
     unsent: frozenset[str] = frozenset()
+    alone: list[Asked] = field(default_factory=list[Asked])
     channels: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     @property
@@ -156,8 +160,15 @@ def read_list(
         labels=queries.labels_in_use(tx),
         names=connection_names(tx),
         unsent=unsent(tx, [one.id for one in threads]),
+        alone=without_thread(tx, wanted.channel) if before is None and _is_plain(wanted) else [],
         channels=channels_of(tx, parts),
     )
+
+
+def _is_plain(wanted: ThreadFilter) -> bool:
+    """Answer whether nobody looks for something that a message without a conversation does not have."""
+    restricts = wanted.words or wanted.assigned or wanted.label or wanted.unread_only
+    return not restricts and (not wanted.statuses or NEW in wanted.statuses)
 
 
 def channels_of(tx: Connection, parts: Parts) -> list[tuple[str, str]]:
@@ -180,6 +191,14 @@ def phone_text(phone: str) -> str:
     if phone.startswith("55") and len(phone) in (12, 13):
         return f"+55 {phone[2:4]} {phone[4:-4]}-{phone[-4:]}"
     return f"+{phone}"
+
+
+def receiver_of(one: Asked) -> str:
+    """Answer to whom something is sent of which there is no conversation."""
+    wid, _, server = one.chat.partition("@")
+    if server == "g.us":
+        return gettext("Group %(id)s") % {"id": wid[-6:]}
+    return (phone_text(wid) if server == "c.us" else "") or gettext("Number not known")
 
 
 def type_word(word: str) -> str:
@@ -275,5 +294,5 @@ def helpers(parts: Parts, names: Mapping[str, str]) -> dict[str, Any]:
         "title": title_of, "phone": phone_text, "preview": preview_of, "tick": tick_of, "sign": sign_of,
         "author": author_of, "days": days_of, "type": type_word, "unread": unread_text, "channel": channel,
         "icon": type_icon, "text": parts.redactor.text, "state": state_of, "said": said, "shown": SHOWN,
-        "sent_as": sent_as_word,
+        "sent_as": sent_as_word, "receiver": receiver_of,
     }  # fmt: skip

@@ -16,11 +16,15 @@ class Line:
 
     def __init__(self, channel: str = "") -> None:
         self.channel = channel
+        self.numbers = "{}@c.us"
         self.taken: list[Request] = []
         self.asked: list[tuple[str, str]] = []
 
     def can_send(self, tx: Connection, channel: str) -> bool:
         return self.channel in ("", channel)
+
+    def chat_of(self, tx: Connection, channel: str, number: str) -> str:
+        return self.numbers.format(number)
 
     def submit(self, tx: Connection, request: Request) -> str:
         assert outbox.get_request(tx, request.id) is not None  # stored before anything is asked of anybody

@@ -17,7 +17,7 @@ from atalaia.desk.chats import notes, outbox, queries
 from atalaia.desk.chats.lookup import MessageFilter, search_messages
 from atalaia.desk.chats.outbox import Outbox
 from atalaia.desk.people.rows import list_people
-from tests.connectors.wppconnect.ground import NOON_S, message
+from tests.connectors.wppconnect.ground import NOON_S, message, own_message
 from tests.desk.chats.line import Line
 from tests.web.chatting import OTHER, Talk, talk
 from tests.web.pages.test_screens import text
@@ -233,6 +233,48 @@ async def test_a_composer_is_there_once_a_channel_can_send_and_asks_once(site: S
     assert "já estamos a</textarea>" not in shown
     chats = await site.parts.store.read(lambda tx: queries.chats_of(tx, thread.id))
     assert len(await site.parts.store.read(lambda tx: outbox.list_requests(tx, chats))) == 1
+
+
+async def test_a_new_conversation_begins_from_the_screen_and_is_not_made_twice(site: Site):
+    one, line = await talking(site), Line()
+    site.parts.outbox = Outbox(site.parts.ambient, line)
+    browser, known = await site.browser(), await one.thread("obrigado")
+    assert 'href="/chats/new"' in await text(browser, "/chats")
+    asked = {"channel": one.channel, "phone": "98765-4321", "text": "Bom dia", "request_id": "r1"}
+    assert "Falta o DDD" in await (await browser.post("/chats/new", asked)).text()
+    wrong = await browser.post("/chats/new", asked | {"phone": "11 98765-4321", "text": " "})
+    assert (wrong.status, line.taken) == (422, [])
+
+    for _ in range(2):
+        page = await (await browser.post("/chats/new", asked | {"phone": "11 98765-4321"})).text()
+    assert ("+55 11 98765-4321" in page, "a caminho</span>" in page) == (True, True)
+    assert [(sent.chat, sent.text) for sent in line.taken] == [("5511987654321@c.us", "Bom dia")]
+    assert 'href="/chats/new/r1"' in await text(browser, "/chats")
+    answer = await browser.post("/chats/new", asked | {"phone": "+55 11 5550-0101", "request_id": "r2"})
+    assert (answer.url.path, len(line.taken)) == (f"/chats/{known.id}", 1)
+    assert "Bom dia</textarea>" in await answer.text()
+
+    await one.hear(own_message("K1", chat="5511987654321@c.us", text="Bom dia"))
+    async with browser.http.get("/chats/new/r1") as answer:
+        assert (answer.status, answer.url.path) == (200, f"/chats/{(await one.thread('Bom dia')).id}")
+
+
+async def test_a_first_message_that_did_not_go_is_written_to_another_number_or_taken_away(site: Site):
+    one, box = await talking(site), Outbox(site.parts.ambient, Line())
+    site.parts.outbox = box
+    browser, write = await site.browser(), site.parts.store.write
+    asked = {"channel": one.channel, "phone": "11 98765-4321", "text": "Bom dia", "request_id": "r1"}
+    await browser.post("/chats/new", asked)
+    said = "The number 5511987654321 has no WhatsApp. Nothing was sent; compare the number."
+    await write(lambda tx: box.settle(tx, "r1", "failed", said=said))
+
+    page = await text(browser, "/chats/new/r1")
+    assert ("não tem WhatsApp" in page, 'href="/chats/new?of=r1"' in page) == (True, True)
+    form = await text(browser, "/chats/new?of=r1")
+    assert ('value="+55 11 98765-4321"' in form, "Bom dia</textarea>" in form) == (True, True)
+    answer = await browser.post("/chats/new/sends/r1/call-off")
+    assert answer.url.path == "/chats"
+    assert "/chats/new/r1" not in await text(browser, "/chats")
 
 
 async def test_send_again_is_offered_only_once_it_was_looked_up(site: Site):

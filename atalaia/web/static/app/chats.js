@@ -54,7 +54,17 @@ function insert(button) {
   box.focus();
 }
 
+/** A first message whose conversation is there by now: go where it is. */
+function goOn(region) {
+  new MutationObserver(() => {
+    const link = region.querySelector("a[data-go-on]");
+    if (link) location.replace(link.href);
+  }).observe(region, { childList: true, subtree: true });
+}
+
 export function start() {
+  const first = document.getElementById("first");
+  if (first) goOn(first);
   const talk = document.querySelector("[data-bottom]");
   if (talk) {
     followEnd(talk);
