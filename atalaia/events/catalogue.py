@@ -113,7 +113,7 @@ FACTS: tuple[FactType, ...] = (
     FactType("message.file_fetched", "conversation", "The attachment of a message is kept here; `file` is its SHA-256, `mimetype` what its content is.", ("message", "key", "channel", "conversation", "file", "mimetype", "size_bytes", "tries")),
     FactType("message.file_failed", "conversation", "The attachment of a message could not be fetched within a day.", ("message", "key", "channel", "conversation", "said", "tries")),
     FactType("contact.named", "contact", "What the upstream calls a group.", ("channel", "chat", "contact", "group", "name")),
-    FactType("contact.alias_learned", "contact", "Two identities turned out to be one contact.", _ALIAS),
+    FactType("contact.alias_learned", "contact", "Two identities turned out to be one contact, or stronger evidence says so again.", _ALIAS),
     FactType("contact.alias_disputed", "contact", "Weaker evidence ties an identity to another number than the one that stands.", (*_ALIAS, "stands")),
     FactType("contact.merged", "contact", "A person said that two contacts are one; the key is the one that stays.", ("gone", "merge", "aliases", "by")),
     FactType("contact.parted", "contact", "A person took identities out of a contact, or undid a merge.", ("apart", "aliases", "merge", "by")),

@@ -96,7 +96,7 @@ class Contacts:
             return Learned(lid, phone, self.contact(lid), "", evidence, stands)
         self._memory.put(place, [phone.user, int(evidence)])
         if same:
-            return None
+            return Learned(lid, phone, self.contact(lid), "", evidence)
         if known is not None:
             self._part(lid)
         return self._merge(lid, phone, evidence)

@@ -80,6 +80,17 @@ def test_two_contacts_that_turn_out_to_be_one_are_merged_into_the_number_s():
     assert learned.data["contact"] == by_number.data["contact"]
 
 
+def test_stronger_evidence_for_what_is_believed_is_told_and_weaker_is_not():
+    account, shown = Account(), {"id": LID, "formattedName": "+55 11 5550-0101"}
+    account.hear(message("A1"), message("A2", chat=LID, sender=shown))
+    asked = heard.asked_alias({"lid": LID, "phoneNumber": NUMBER}, NOON_S * 1000)
+
+    [learned] = account.take(asked)
+
+    assert (learned.data["evidence"], learned.data["merged"]) == (Evidence.ASKED.word, "")
+    assert types(account.hear(message("A3", chat=LID, sender=shown))) == ["message.received"]
+
+
 def test_two_people_of_one_name_stay_two():
     account = Account()
     one = message("A1", notifyName="José", sender={"id": NUMBER, "pushname": "José"})
