@@ -79,8 +79,9 @@ async def write(
         href = await parts.store.write(work)
     except NotFitting as error:
         return await _refused(request, filled, error)
-    said = N_("It is on its way.") if href.startswith("/chats/new/") else KNOWN
-    return done(request, href, Words(request)(said), "good" if said != KNOWN else "info")
+    if href.startswith("/chats/new/"):
+        return RedirectResponse(href, 303)  # its page says where it stands
+    return done(request, href, Words(request)(KNOWN), "info")
 
 
 @routes.get("/chats/new/{send}")
