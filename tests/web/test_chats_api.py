@@ -9,7 +9,7 @@ import pytest
 from atalaia.desk.chats.outbox import Outbox
 from tests.connectors.wppconnect.ground import NUMBER
 from tests.desk.chats.line import Line
-from tests.web.chatting import talk
+from tests.web.chatting import OTHER, talk
 from tests.web.site import Site
 
 PATH = "/api/hub/chats"
@@ -122,6 +122,12 @@ async def test_a_number_is_written_to_once_and_in_the_conversation_that_there_is
     assert (second["chat"], second["conversation"]) == (NUMBER, known.id)
     assert [one.id for one in line.taken] == ["r-1", second["id"]]
     assert (await get(http, f"/api/hub/sends/{second['id']}"))[1]["conversation"] == known.id
+
+    other = next(one for one in await talking.threads() if one.phone == OTHER[:13])
+    await post(http, f"/api/hub/contacts/{known.contact}/merge", {"contact": other.contact})
+    await talking.fold()
+    _, third = await post(http, PATH, asked | {"phone": "21 98888-7777", "id": ""})
+    assert (third["chat"], third["conversation"]) == (OTHER, known.id)  # the number that was asked for
 
     status, refused = await post(http, PATH, asked | {"phone": "98765-4321", "id": ""})
     assert (status, refused["errors"][0]["field"]) == (422, "body.phone")

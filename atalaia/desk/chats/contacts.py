@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select
 
+from atalaia.desk.chats.links import Link, links_of
 from atalaia.desk.chats.phones import phones_like
 from atalaia.desk.chats.queries import named, root_of
 from atalaia.desk.chats.reading import loaded
@@ -51,7 +52,7 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One contact as it stands. aliases: of all that were merged into it."""
+    """One contact as it stands. aliases: of all that were merged into it. links: what ties them together."""
 
     id: str
     name: str
@@ -61,6 +62,7 @@ class Contact:
     is_group: bool
     aliases: tuple[Alias, ...]
     merges: tuple[Merge, ...]
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def get_contact(tx: Connection, identity: str) -> Contact | None:
         is_group=any(one.is_group for one in aliases),
         aliases=aliases,
         merges=merges,
+        links=links_of(tx, ids, aliases),
     )
 
 

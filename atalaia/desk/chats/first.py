@@ -31,7 +31,7 @@ from atalaia.store.chat_tables import chat_aliases, chat_messages, chat_outbox, 
 class Reached:
     """Whom a number reaches by a channel. thread: the conversation with its contact, None when there is none.
 
-    chat: as the channel writes it, or will.
+    chat: of that very number, as the channel writes it or will: a contact may have several.
     """
 
     channel: str
@@ -51,13 +51,10 @@ def reach(tx: Connection, box: Outbox, channel: str, words: str) -> Reached:
         number = read_number(words)
     except ValueError as error:
         raise NotFitting("phone", str(error)) from None
-    known = find_thread(tx, channel, number)
-    if known is not None:
-        return Reached(channel, number, known.chat, known)
     chat = _known_chat(tx, channel, number) or box.chat_of(tx, channel, number)
     if not chat:
         raise NotFitting("channel", "By this channel one can only answer.")
-    return Reached(channel, number, chat, None)
+    return Reached(channel, number, chat, find_thread(tx, channel, number))
 
 
 def write(tx: Connection, box: Outbox, to: Reached, text: str, *, by: str, identity: str = "") -> Request:
@@ -65,9 +62,7 @@ def write(tx: Connection, box: Outbox, to: Reached, text: str, *, by: str, ident
 
     identity: as `Outbox.ask`. Errors: `NotFitting`.
     """
-    if to.thread is not None:
-        return box.ask(tx, to.thread.id, "text", {"text": text}, by=by, identity=identity)
-    body = {"text": text, "first": True}
+    body = {"text": text} if to.thread is not None else {"text": text, "first": True}
     return box.put(tx, to.channel, to.chat, "text", body, by=by, identity=identity)
 
 
@@ -110,7 +105,7 @@ def without_thread(tx: Connection, channel: str = "", *, limit: int = 10) -> lis
 
 
 def _known_chat(tx: Connection, channel: str, number: str) -> str:
-    """Answer how the channel itself writes a number that it has only seen elsewhere, as in a group."""
+    """Answer how the channel writes a number that it has seen: the chat used last, or a group's author."""
     a = chat_aliases.c
     own = select(a.chat).where(a.channel == channel, a.phone.in_(same_number(number)), ~a.is_group)
-    return tx.scalar(own.order_by(a.evidence, a.chat).limit(1)) or ""
+    return tx.scalar(own.order_by(a.last_ms.is_(None), a.last_ms.desc(), a.evidence, a.chat).limit(1)) or ""

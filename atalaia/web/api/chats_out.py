@@ -84,11 +84,29 @@ class ContactLineOut(Wire):
     group: bool = Field(validation_alias="is_group")
 
 
+class LinkOut(Wire):
+    """What says that a hidden identity is a number. channel: the account that told it.
+
+    strength: 1, a hint, to 5, a person said so; 0 = unknown. stands: the number that is believed instead,
+    empty when this one is. seq: of its fact, 0 when the log holds it no more.
+    """
+
+    alias: str
+    phone: str
+    channel: str
+    evidence: str
+    strength: int
+    stands: str
+    at: Moment = Field(validation_alias="at_ms")
+    seq: int
+
+
 class ContactOut(ContactLineOut):
-    """One contact with all its identities and merges."""
+    """One contact with all its identities, what ties them together, and merges."""
 
     aliases: list[AliasOut]
     merges: list[MergeOut]
+    links: list[LinkOut]
 
 
 class NoteOut(Wire):

@@ -25,6 +25,7 @@ from atalaia.web import i18n, render
 from atalaia.web.access import Who, require, who_of
 from atalaia.web.api.chats import acts_of
 from atalaia.web.i18n import N_
+from atalaia.web.pages import chat_contact
 from atalaia.web.pages import chats as listed
 from atalaia.web.pages.common import PageCursor, Part, Words, done, look, position, screens, show
 from atalaia.web.parts import Parts, parts_of
@@ -34,14 +35,6 @@ from atalaia.web.wire import Identity, to_cursor
 routes = screens("chats:read")
 Writer = Annotated[Who, Depends(require("chats:write"))]
 Line = Annotated[str, Form(max_length=200)]
-# What says that two identities are one person. Source: contract WhatsApp, section 6, rule 2.
-EVIDENCE = {
-    "shown_number": N_("the page shows the number"),
-    "quoted_reply": N_("it answered what was written to the number"),
-    "same_message": N_("one message carries both"),
-    "asked": N_("the upstream's own table says so"),
-    "person": N_("a person said so"),
-}
 BESIDE = 30  # conversations in the list beside
 MESSAGES = 60
 OTHERS = 10  # contacts that are offered to be merged
@@ -94,10 +87,6 @@ class Shown:
     def people_choices(self) -> list[tuple[str, str]]:
         return [("", i18n.gettext("Nobody")), *((one.id, one.name) for one in self.people)]
 
-    def evidence(self, word: str) -> str:
-        """Answer what ties an identity to a number, in words."""
-        return i18n.gettext(EVIDENCE[word]) if word in EVIDENCE else word.replace("_", " ")
-
 
 @routes.get("/chats/{chat}")
 async def page(
@@ -124,7 +113,7 @@ async def page(
         raise not_found("conversation")
     return show(
         request, "chats/chat.html", part, shown=shown, one=shown.one, me=reader,
-        h=listed.helpers(parts, shown.names), other=other,
+        h=listed.helpers(parts, shown.names), c=chat_contact.helpers(), other=other,
     )  # fmt: skip
 
 

@@ -226,6 +226,8 @@ async def test_a_contact_shows_its_identities_and_what_was_merged(desk: Desk):
     assert shown is not None
     assert (shown.id, shown.last_text) == (stays.id, "pelo lid")
     assert [one.name for one in await desk.ask(list_contacts, "Joã")] == ["João"]
+    [link] = contact.links  # the log has its fact no more
+    assert (link.alias, link.evidence, link.strength, link.seq) == (LID, "asked", 4, 0)
     assert [one.phone for one in await desk.ask(list_contacts, "8888-7777")] == ["5521988887777"]
 
 

@@ -17,7 +17,7 @@ from atalaia.desk.chats import notes, outbox, queries
 from atalaia.desk.chats.lookup import MessageFilter, search_messages
 from atalaia.desk.chats.outbox import Outbox
 from atalaia.desk.people.rows import list_people
-from tests.connectors.wppconnect.ground import NOON_S, message, own_message
+from tests.connectors.wppconnect.ground import NOON_S, NUMBER, message, own_message
 from tests.desk.chats.line import Line
 from tests.web.chatting import OTHER, Talk, talk
 from tests.web.pages.test_screens import text
@@ -143,11 +143,37 @@ async def test_a_merge_is_shown_with_its_evidence_and_undone(site: Site):
 
     merged = await act(browser, one, f"{path}/merge", contact=goes.contact)
     assert "Unido por Ana" in merged
+    assert "Com o outro vão: +55 21 98888-7777." in merged
     assert "máquinas paradas" in merged
     merge = re.search(r'name="merge" value="([^"]+)"', merged)
     assert merge is not None
     assert "desfeito por Ana" in await act(browser, one, f"{path}/unmerge", merge=merge[1])
     assert len(await one.threads()) == 3
+
+
+async def test_a_contact_shows_what_ties_its_identities_and_what_is_not_believed(site: Site):
+    one, lid = await talking(site), "150000000000999@lid"
+    browser = await site.browser()
+    alone = await text(browser, f"/chats/{(await one.thread('obrigado')).id}")
+    assert ("Nenhuma identidade oculta" in alone, "Nenhum outro contato foi unido" in alone) == (True, True)
+    named = {"id": lid, "formattedName": "+55 11 5550-0101"}
+    await one.hear(
+        message("L1", chat=lid, text="pelo oculto", t=NOON_S + 60, sender=named),
+        message("L2", chat=lid, id=f"false_{NUMBER}_L2", t=NOON_S + 70),
+        message("L3", chat=lid, t=NOON_S + 80, sender=named | {"formattedName": "+55 21 98888-7777"}),
+    )
+
+    thread = next(row for row in await one.threads() if row.phone == "551155500101")
+    page = " ".join((await text(browser, f"/chats/{thread.id}")).split())
+    assert "É +55 11 5550-0101: uma mensagem traz os dois · força 3 de 5 · " in page
+    assert "a página mostra o número · força 1 de 5" in page
+    assert "Dito ser +55 21 98888-7777, o que não vale:" in page
+    assert re.search(r'<a href="/events/\d+">fato', page)
+    async with (await site.api("chats:read")).get(f"/api/hub/contacts/{thread.contact}") as answer:
+        links = (await answer.json())["links"]
+    assert [(link["evidence"], link["strength"], link["stands"]) for link in links] == [
+        ("shown_number", 1, "551155500101"), ("same_message", 3, ""), ("shown_number", 1, ""),
+    ]  # fmt: skip
 
 
 async def test_was_it_heard_says_yes_or_how_sure_the_no_is(site: Site):
