@@ -100,6 +100,7 @@ class Hub:
     orders: Orders
     jobs: Jobs
     projections: tuple[Projection, ...]
+    files: FileStore
     exporter: Exporter
     notifier: Notifier
     worker: str
@@ -169,7 +170,7 @@ async def build(
     engine = DbosEngine(
         database_url, settings.data_dir, worker, lambda job, n: jobs.execute(job, n), store.still
     )
-    kept = FileStore(settings.data_dir / FOLDER, ambient.ids)
+    kept = FileStore(settings.data_dir / FOLDER, ambient)
     house = House(store, eventlog, ambient, orders, redactor, engine, kept, secretbox)
     jobs = Jobs(house, kinds, registry, worker)
     return Hub(
@@ -190,6 +191,7 @@ async def build(
         orders=orders,
         jobs=jobs,
         projections=projections,
+        files=kept,
         exporter=Exporter(store, ambient, sent_to, ZoneInfo(settings.zone), side_words),
         notifier=_notifier(house, secretbox, connectors, settings),
         worker=worker,
@@ -400,10 +402,11 @@ class _Sweeper:
             await hub.ambient.clock.sleep(pause_s * (0.9 + 0.2 * hub.ambient.random.random()))
             pause_s = SWEEP_EVERY_S
             reactions = [name.removeprefix(REACTION) for name in hub.runner.reactions]
+            rules = Rules.of(hub.settings)
             try:
-                swept = await sweep(hub.store, hub.ambient, Rules.of(hub.settings), reactions=reactions)
+                swept = await sweep(hub.store, hub.ambient, rules, reactions=reactions, files=hub.files)
                 await hub.jobs.forget_old()
-                log.info("retention.swept", rows=swept.rows)
+                log.info("retention.swept", rows=swept.rows, files=swept.files)
             except StoreUnavailable as error:
                 log.warning("retention.store_unavailable", error=str(error))
             except Exception:

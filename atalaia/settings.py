@@ -114,6 +114,16 @@ class Settings(BaseSettings):
     keep_chats_days: int = Field(
         730, ge=1, description="Days for which messages are kept, by their own time, with their reactions."
     )
+    keep_files_days: int = Field(
+        365, ge=0,
+        description="Days for which attachments of messages are kept on the disk, from the day they came; "
+        "the message stays, and says so. 0: as long as the message.",
+    )  # fmt: skip
+    keep_files_bytes_max: int = Field(
+        0, ge=0,
+        description="Most bytes that attachments may take on the disk: beyond it the oldest go first, none "
+        "of the last day. 0: no limit.",
+    )  # fmt: skip
     keep_jobs_days: int = Field(
         365, ge=1, description="Days for which ended jobs are kept, with their steps and frames."
     )

@@ -6,6 +6,7 @@ import hashlib
 import re
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from atalaia.desk.exports.destinations import FOLDER as EXPORTS
@@ -23,16 +24,16 @@ def add_files(tar: tarfile.TarFile, data: Path, closed: Callable[[tarfile.TarInf
     """Add what is there now, after the database was copied; answer how many files.
 
     A photo's or attachment's file is written before its row and never changed, an export's is replaced as a
-    whole, so all that the copied database names is among them, and none is half. closed: takes this machine's
-    users out.
+    whole, so all that the copied database names is among them, and none is half. Retention removes a file one
+    pass after its row says so. closed: takes this machine's users out.
     """
     added = 0
     for file in _files(data):
         name = file.relative_to(data).as_posix()
-        with file.open("rb") as content:
+        with suppress(FileNotFoundError), file.open("rb") as content:  # retention may have taken it just now
             # By the open file: another one may have taken its name since.
             tar.addfile(closed(tar.gettarinfo(arcname=name, fileobj=content)), content)
-        added += 1
+            added += 1
     return added
 
 

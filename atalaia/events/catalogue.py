@@ -149,6 +149,6 @@ FACTS: tuple[FactType, ...] = (
     FactType("token.created", "token", "A machine may use the API.", ("name", "scopes", "by")),
     FactType("token.revoked", "token", "A machine may not use the API any more.", ("name", "by")),
     FactType("settings.changed", "setting", "A setting of the hub changed.", ("fields", "by")),
-    FactType("retention.swept", "retention", "What was older than the rules say was deleted.", ("rows", "upto", "took_ms")),
+    FactType("retention.swept", "retention", "What was older than the rules say was deleted.", ("rows", "upto", "took_ms", "files")),
     FactType("reaction.retried", "reaction", "A parked event was tried again on request.", ("seq", "by")),
 )  # fmt: skip

@@ -8,16 +8,18 @@ what the desk folded has a time of its own.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select, tuple_
 
 from atalaia.ambient import Ambient
 from atalaia.clock import to_ms
 from atalaia.events.log import FACT_SCOPE, append_facts
 from atalaia.events.model import Fact
+from atalaia.events.old_files import FileRules, SweptFiles, sweep_files
 from atalaia.events.queries import first_since, known_types, seq_at
 from atalaia.settings import Settings
 from atalaia.store.alert_tables import (
@@ -27,7 +29,8 @@ from atalaia.store.alert_tables import (
     incident_members,
     incidents,
 )
-from atalaia.store.chat_tables import chat_messages, chat_reactions
+from atalaia.store.chat_tables import chat_files, chat_messages, chat_outbox, chat_reactions
+from atalaia.store.files import FileStore
 from atalaia.store.job_tables import job_frames, job_steps, jobs
 from atalaia.store.old_client_tables import old_claims, old_probes, old_sessions, old_workers
 from atalaia.store.store import Store
@@ -61,6 +64,8 @@ FACTS = "fact"  # the connector's place in `kind_policies` for rules about facts
 FREE_PAGES_KEPT = 2_000  # free space that new rows will soon fill again
 _OPEN = ("pending", "sending", "waiting", "dead")
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -76,6 +81,7 @@ class Rules:
     vehicles_days: int = 90
     jobs_days: int = 365
     chats_days: int = 730
+    files: FileRules = field(default_factory=FileRules)
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
@@ -91,6 +97,7 @@ class Rules:
             vehicles_days=settings.keep_vehicles_days,
             jobs_days=settings.keep_jobs_days,
             chats_days=settings.keep_chats_days,
+            files=FileRules(settings.keep_files_days, settings.keep_files_bytes_max),
         )
 
 
@@ -113,10 +120,14 @@ class _Kinds:
 
 @dataclass
 class Swept:
-    """How many rows went, by table; `upto` is the sequence that no reaction had passed."""
+    """How many rows went, by table; `upto` is the sequence that no reaction had passed.
+
+    files: None where no folder of files was given, or it could not be read.
+    """
 
     upto: int = 0
     rows: dict[str, int] = field(default_factory=dict[str, int])
+    files: SweptFiles | None = None
 
     def add(self, name: str, number: int) -> None:
         """Count rows."""
@@ -125,16 +136,20 @@ class Swept:
 
 
 async def sweep(
-    store: Store, ambient: Ambient, rules: Rules, *, reactions: Collection[str] | None = None
-) -> Swept:
+    store: Store, ambient: Ambient, rules: Rules, *, reactions: Collection[str] | None = None,
+    files: FileStore | None = None,
+) -> Swept:  # fmt: skip
     """Delete what is older than the rules say, and write down as `retention.swept` what went.
 
     Rows of `kind_policies` set days for single kinds; the connector `fact` there stands for facts.
     reactions: names of those that must have passed an event first; None = all that ever had a cursor.
+    files: the attachments of messages.
     Errors: `StoreUnavailable`; what was deleted until then stays deleted.
     """
     now = to_ms(ambient.clock.now())
     swept = Swept(await store.read(lambda tx: _passed(tx, reactions)))
+    if files is not None:  # before the rows of messages go, so that a file outlives its row by one pass
+        swept.files = await _sweep_files(store, files, ambient, rules, swept.upto)
     kinds = await store.read(lambda tx: _kinds(tx, rules))
     first_kept: dict[int, int] = {}
     for kind in await store.read(known_types):
@@ -151,6 +166,18 @@ async def sweep(
     await _give_back_space(store, swept)
     await store.write(lambda tx: _record(tx, ambient, swept, to_ms(ambient.clock.now()) - now))
     return swept
+
+
+async def _sweep_files(
+    store: Store, files: FileStore, ambient: Ambient, rules: Rules, upto: int
+) -> SweptFiles | None:
+    """Sweep files; a folder that cannot be read keeps no table from being swept."""
+    unread_ms = await store.read(lambda tx: _unread_ms(tx, upto))
+    try:
+        return await sweep_files(store, files, ambient.clock, rules.files, unread_ms)
+    except OSError as error:
+        log.error("retention.folder_unreadable", folder=str(files.folder), error=error.strerror)
+        return None
 
 
 async def _sweep_table(store: Store, swept: Swept, name: str, table: Table, old: ColumnElement[bool]) -> None:
@@ -179,6 +206,11 @@ def _passed(tx: Connection, reactions: Collection[str] | None) -> int:
     if reactions is None:
         return min([last, *found.values()])
     return min([last, *[found.get(name, 0) for name in reactions]])
+
+
+def _unread_ms(tx: Connection, upto: int) -> int | None:
+    """Answer when the first event was written down that some reaction has not passed."""
+    return tx.scalar(select(events.c.recorded_ms).where(events.c.seq > upto).order_by(events.c.seq).limit(1))
 
 
 def _kinds(tx: Connection, rules: Rules) -> _Kinds:
@@ -260,10 +292,19 @@ def _old_incidents(before_ms: int) -> list[tuple[str, Table, ColumnElement[bool]
 
 
 def _old_messages(before_ms: int) -> list[tuple[str, Table, ColumnElement[bool]]]:
-    """Answer messages that were sent before then; their conversations and contacts stay."""
+    """Answer messages that were sent before then, with what hangs on them, and what was asked to be sent.
+
+    Their conversations and contacts stay, and what may still leave.
+    """
     old = chat_messages.c.sent_ms < before_ms
-    reactions = chat_reactions.c.message.in_(select(chat_messages.c.id).where(old))
-    return [("reactions", chat_reactions, reactions), ("messages", chat_messages, old)]
+    ids, o = select(chat_messages.c.id).where(old), chat_outbox.c
+    ended = and_(o.changed_ms < before_ms, o.state.not_in(("queued", "uncertain")))
+    return [
+        ("reactions", chat_reactions, chat_reactions.c.message.in_(ids)),
+        ("attachments", chat_files, chat_files.c.message.in_(ids)),
+        ("messages", chat_messages, old),
+        ("sends", chat_outbox, ended),
+    ]
 
 
 def _old_jobs(before_ms: int) -> list[tuple[str, Table, ColumnElement[bool]]]:
@@ -328,5 +369,7 @@ def _vacuum_a_little(tx: Connection) -> int:
 
 def _record(tx: Connection, ambient: Ambient, swept: Swept, took_ms: int) -> None:
     data: dict[str, Any] = {"rows": swept.rows, "upto": swept.upto, "took_ms": took_ms}
+    if swept.files is not None:
+        data["files"] = asdict(swept.files)
     fact = Fact("retention.swept", "retention", to_ms(ambient.clock.now()), data)
     append_facts(tx, ambient, "retention", [fact])

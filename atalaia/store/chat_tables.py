@@ -224,7 +224,8 @@ chat_outbox = Table(
     Index("ix_chat_outbox_job", "job"),
 )
 
-# The attachments of messages. state: waiting, fetched, failed, left (nobody asked for it yet).
+# The attachments of messages. state: waiting, fetched, failed, left (nobody asked for it yet), expired
+# (retention took it; changed_ms says when).
 chat_files = Table(
     "chat_files",
     metadata,
@@ -233,7 +234,7 @@ chat_files = Table(
     Column("state", String(10), nullable=False),
     Column("job", String(36), nullable=False),  # the last try
     Column("tries", Integer, nullable=False),
-    Column("file", String(64), nullable=False),  # SHA-256, "" until it is here
+    Column("file", String(64), nullable=False),  # SHA-256, "" until it has been here
     Column("mimetype", String(100), nullable=False),  # by its content, not by what the sender says
     Column("size_bytes", BigInteger),
     Column("said", Text, nullable=False),

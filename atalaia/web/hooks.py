@@ -58,7 +58,7 @@ class Hooks:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._clock = parts.ambient.clock
-        self._files = FileStore(parts.settings.data_dir / FOLDER, parts.ambient.ids)
+        self._files = FileStore(parts.settings.data_dir / FOLDER, parts.ambient)
         self._known: dict[str, _Known] = {}
         self._versions: dict[str, Version] = {}
         self._versions_until, self._rung = 0.0, -1

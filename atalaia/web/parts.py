@@ -69,7 +69,7 @@ class Parts:
         orders = Orders(self.ambient, job_kinds(self.connectors), self.redactor)
         self.outbox = Outbox(self.ambient, sender_of(orders, self.connectors))
         self.fetching = fetching_of(self.settings, self.ambient, orders, self.connectors)
-        self.files = FileStore(self.settings.data_dir / FOLDER, self.ambient.ids)
+        self.files = FileStore(self.settings.data_dir / FOLDER, self.ambient)
 
     def learn(self, settings: BaseModel) -> None:
         """Let the redactor know the secrets of a connection, wherever they may show up."""

@@ -74,7 +74,7 @@ def test_photos_and_exports_come_back_with_the_database_that_names_them(
     export.parent.mkdir()
     export.write_text("one line")
     (folder / "exports" / "instalacoes-2026-11.csv.new").write_text("half a li")
-    sent = FileStore(folder / "media", Ambient().ids).keep(b"a voice message")
+    sent = FileStore(folder / "media", Ambient()).keep(b"a voice message")
     assert "3 photos, attachments and exports" in run("backup", str(file)).out
     with tarfile.open(file) as tar:
         assert not {one.name for one in tar if one.mode & 0o077}
@@ -82,7 +82,7 @@ def test_photos_and_exports_come_back_with_the_database_that_names_them(
     names = "select name, sha256 from photos"
     assert ask(other, names) == ask(folder, names) == [("Client 112/TST1A23/Placa1.jpg", photo.name)]
     assert (other / photo.relative_to(folder)).read_bytes() == JPEG
-    assert FileStore(other / "media", Ambient().ids).read(sent) == b"a voice message"
+    assert FileStore(other / "media", Ambient()).read(sent) == b"a voice message"
     assert [(one.name, one.read_text()) for one in (other / "exports").iterdir()] == [
         (export.name, "one line")
     ]

@@ -63,7 +63,7 @@ class Yard:
         self.ownership = Ownership(self.store, self.ambient, self.worker)
         await self.ownership.beat()
         self.engine = DbosEngine(*self.where, self.worker, lambda job, n: self.jobs.execute(job, n))
-        files = FileStore(self.where[1], self.ambient.ids)
+        files = FileStore(self.where[1], self.ambient)
         house = House(
             self.store, self.log, self.ambient, self.orders, Redactor(), self.engine, files, Plain()
         )

@@ -19,6 +19,7 @@ from atalaia.events.log import Source, read_after
 from atalaia.events.model import Fact, Heard
 from atalaia.events.queries import EventFilter
 from atalaia.events.queries import newest as newest_events
+from atalaia.events.retention import Rules, sweep
 from tests.store.bases import BOTH
 from tests.web.site import Site
 
@@ -342,6 +343,16 @@ async def test_the_system_tells_versions_and_sizes(site: Site) -> None:
     seen = await get(await site.api("system:read"), "/api/system")
     assert (seen["database"], seen["health"]) == (site.parts.store.dialect, "healthy")
     assert seen["sizes"]["bytes"] > 0
+    assert seen["sizes"]["media"] is None
+
+    site.parts.files.keep(b"a picture")
+    await sweep(site.parts.store, site.parts.ambient, Rules(), files=site.parts.files)
+    sizes = (await get(await site.api("system:read"), "/api/system"))["sizes"]
+    assert (sizes["media"], sizes["media_bytes"]) == (1, 9)
+    async with site.client().get("/metrics") as answer:
+        assert "atalaia_media_bytes 9.0" in await answer.text()
+    async with (await site.browser()).http.get("/system") as answer:
+        assert "Arquivos de mensagens</dt><dd>1 · " in await answer.text()
 
 
 @pytest.mark.parametrize("path", ["/api/events/%00", "/api/calls/x%00y", "/api/events?key=%00"])

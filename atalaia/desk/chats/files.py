@@ -26,6 +26,7 @@ from atalaia.store.store import serialise
 from atalaia.store.tables import connections
 
 WAITING, FETCHED, FAILED, LEFT = "waiting", "fetched", "failed", "left"
+EXPIRED = "expired"  # it was here, and retention took it: see `events.old_files`
 FIRST_MS = 30_000
 # The pauses after a try that failed; what is not there after a day is given up until a person asks.
 PAUSES_S = (60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800)
@@ -42,9 +43,10 @@ TOO_LARGE = "It is larger than what is kept here."
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What became of an attachment. state: waiting, fetched, failed, left (nobody asked for it).
+    """What became of an attachment. state: waiting, fetched, failed, left (nobody asked for it), expired.
 
-    file: SHA-256, "" until it is here. mimetype: by its content. next_ms: when it is tried again.
+    file: SHA-256, "" until it has been here. mimetype: by its content. next_ms: when it is tried again.
+    changed_ms: of an expired one, until when it was kept.
     """
 
     message: str
@@ -133,7 +135,7 @@ class Fetching:
         query = select(m.id).where(m.channel == channel, m.key == key, m.from_me)
         for message in tx.scalars(query).all():
             one, ours = get_file(tx, message), _sent_by_us(tx, channel, key)
-            if one is not None and one.state != FETCHED and ours is not None:
+            if one is not None and one.state not in (FETCHED, EXPIRED) and ours is not None:
                 if one.state == WAITING:
                     self._cancel(tx, one.job)
                 self._keep(tx, one, state=FETCHED, **ours)

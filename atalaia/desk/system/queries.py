@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, Select, Table, func, select, text
 
 from atalaia.events.log import head
+from atalaia.events.queries import EventFilter, newest
 from atalaia.store.tables import (
     cursors,
     deliveries,
@@ -63,6 +65,16 @@ class Sizes:
     subscriptions: int
 
 
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What attachments of messages took on the disk when retention last looked, at `at_ms`."""
+
+    files: int
+    bytes: int
+    oldest_ms: int | None
+    at_ms: int
+
+
 def list_workers(tx: Connection, now_ms: int) -> list[Worker]:
     """Answer the workers of the last day, the living first."""
     owned = (
@@ -112,6 +124,15 @@ def sizes(tx: Connection) -> Sizes:
         circuits_open=tx.scalar(_count(lanes).where(lanes.c.circuit == "open")) or 0,
         subscriptions=tx.scalar(_count(subscriptions).where(subscriptions.c.deleted_ms.is_(None))) or 0,
     )
+
+
+def media(tx: Connection) -> Media | None:
+    """Answer what attachments take, None before retention has looked: no page walks the folder itself."""
+    found = newest(tx, EventFilter(types=("retention.swept",)), limit=1).events
+    told = orjson.loads(found[0].body).get("files") if found else None
+    if not told:
+        return None
+    return Media(told["kept"], told["kept_bytes"], told["oldest_ms"], found[0].occurred_ms)
 
 
 def _count(table: Table) -> Select[Any]:

@@ -100,6 +100,7 @@ class KeptOut(Wire):
 class AttachmentOut(Wire):
     """What became of a message's attachment. state: waiting, fetched, failed, left (nobody asked for it).
 
+    state may also be expired: it was here and was kept until changed_at; it can be asked for again.
     mimetype: by its content. next_at: when it is tried again.
     """
 
@@ -110,6 +111,7 @@ class AttachmentOut(Wire):
     said: str
     tries: int
     next_at: Moment | None = Field(validation_alias="next_ms")
+    changed_at: Moment = Field(validation_alias="changed_ms")
 
 
 @routes.post("/hub/chat-files", status_code=201, dependencies=ONCE)
@@ -226,7 +228,7 @@ async def fetch(request: Request, message: Identity, who: Writer) -> AttachmentO
     responses={200: {"description": "The file.", "content": {"*/*": {"schema": {"type": "string"}}}}},
 )  # fmt: skip
 async def get_content(request: Request, message: Identity) -> FileResponse:
-    """Answer the file of a message, once it is here."""
+    """Answer the file of a message, once it is here; 410 when it was and its time is over."""
     return await attachments.answer(parts_of(request), message)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from atalaia.clock import to_ms
 from atalaia.connections.queries import list_connections
-from atalaia.desk.system.queries import list_cursors, list_workers, sizes, store_bytes
+from atalaia.desk.system.queries import list_cursors, list_workers, media, sizes, store_bytes
 from atalaia.events.queries import counts
 from atalaia.jobs.queries import count_by_state, needing_person
 from atalaia.version import VERSION, git_sha
@@ -36,6 +36,10 @@ def _log_metrics(tx: Connection, registry: CollectorRegistry, now_ms: int) -> No
     size = sizes(tx)
     Gauge("atalaia_log_last_seq", "Last sequence of the log", registry=registry).set(size.last_seq)
     Gauge("atalaia_store_bytes", "Size of the database", registry=registry).set(store_bytes(tx))
+    lying = media(tx)
+    files, taken = (lying.files, lying.bytes) if lying is not None else (0, 0)
+    Gauge("atalaia_media_files", "Files of messages, counted hourly", registry=registry).set(files)
+    Gauge("atalaia_media_bytes", "Size of the files of messages", registry=registry).set(taken)
     Gauge("atalaia_deliveries_open", "Deliveries on their way", registry=registry).set(size.deliveries_open)
     Gauge("atalaia_deliveries_dead", "Deliveries given up", registry=registry).set(size.deliveries_dead)
     Gauge("atalaia_circuits_open", "Destinations that are down", registry=registry).set(size.circuits_open)

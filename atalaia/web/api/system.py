@@ -55,11 +55,14 @@ class CursorOut(Wire):
 
 
 class SizesOut(Wire):
-    """How much there is."""
+    """How much there is. media: files of messages as the hourly retention found them; null before that."""
 
     first_seq: int
     last_seq: int
     bytes: int
+    media: int | None
+    media_bytes: int | None
+    oldest_media_at: Moment | None
     deliveries_open: int
     deliveries_dead: int
     oldest_open_at: Moment | None
@@ -237,7 +240,10 @@ async def reload_policies(parts: Parts) -> None:
 
 async def _sizes(parts: Parts) -> SizesOut:
     size = await parts.store.read(queries.sizes)
+    media = await parts.store.read(queries.media)
     return SizesOut(
+        media=media and media.files, media_bytes=media and media.bytes,
+        oldest_media_at=media and media.oldest_ms,
         first_seq=size.first_seq, last_seq=size.last_seq, bytes=await parts.store.read(queries.store_bytes),
         deliveries_open=size.deliveries_open, deliveries_dead=size.deliveries_dead,
         oldest_open_at=size.oldest_open_ms, circuits_open=size.circuits_open,

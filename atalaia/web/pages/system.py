@@ -13,11 +13,13 @@ from atalaia.desk.old_clients.kept import OldWorker
 from atalaia.desk.old_clients.kept import list_workers as list_outside
 from atalaia.desk.system.queries import (
     Cursor,
+    Media,
     Sizes,
     Worker,
     list_cursors,
     list_parked,
     list_workers,
+    media,
     sizes,
     store_bytes,
 )
@@ -44,6 +46,9 @@ RETENTION = (
     ("keep_heard_days", N_("heard events")),
     ("keep_facts_days", N_("facts")),
     ("keep_calls_days", N_("calls")),
+    ("keep_chats_days", N_("messages")),
+    ("keep_files_days", N_("attachments of messages")),
+    ("keep_jobs_days", N_("ended jobs")),
     ("keep_deliveries_days", N_("settled deliveries and attempts")),
     ("keep_gaps_days", N_("closed gaps")),
     ("keep_vehicles_days", N_("past values, snapshots and processes of vehicles")),
@@ -60,6 +65,7 @@ class Shown:
     cursors: list[Cursor]
     sizes: Sizes
     bytes: int
+    media: Media | None
     outside: list[OldWorker]
     parked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
@@ -75,6 +81,7 @@ async def system_page(request: Request, part: Part = "") -> Response:
             list_cursors(tx),
             sizes(tx),
             store_bytes(tx),
+            media(tx),
             list_outside(tx, moment),
             list_parked(tx, limit=PARKED_SHOWN),
         )

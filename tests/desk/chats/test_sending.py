@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from atalaia.ambient import Ambient
 from atalaia.clock import HeldClock, to_ms
@@ -23,6 +24,7 @@ from atalaia.events.model import Fact
 from atalaia.jobs.submit import Orders
 from atalaia.redact import Redactor
 from atalaia.serve import job_kinds
+from atalaia.store.chat_tables import chat_files
 from atalaia.store.connect import open_store
 from atalaia.store.job_tables import jobs
 from atalaia.store.store import Store
@@ -175,6 +177,14 @@ async def test_an_attachment_is_asked_for_after_a_while_and_again_until_a_day_is
     assert here is not None
     assert (here.state, here.file, here.mimetype) == ("fetched", "a" * 64, "image/jpeg")
 
+    expired = update(chat_files).values(state="expired")
+    await house.store.write(lambda tx: tx.execute(expired))
+    anew = await house.do(lambda tx: house.fetching.fetch(tx, last.message, "Ana"))
+    assert (anew.state, anew.file, anew.size_bytes) == ("waiting", "a" * 64, 70)
+    assert anew.job not in ("", again.job)
+    await house.job("done", anew.job, MEDIA, result=result)
+    assert await house.file("A1") == replace(anew, state="fetched", next_ms=None)
+
 
 async def test_what_is_too_large_or_too_old_is_not_fetched_on_our_own(house: House):
     now = to_ms(house.ambient.clock.now()) // 1000
@@ -201,3 +211,7 @@ async def test_the_file_that_we_sent_is_the_attachment_of_its_message(house: Hou
     ours = message_id(CHANNEL, "1:B1")
     found = (await house.store.read(lambda tx: files_of(tx, [ours])))[ours]
     assert (found.state, found.file, found.job) == ("fetched", "b" * 64, "")
+
+    await house.store.write(lambda tx: tx.execute(update(chat_files).values(state="expired")))
+    await house.do(lambda tx: house.fetching.sent(tx, CHANNEL, "B1"))
+    assert (await house.store.read(lambda tx: files_of(tx, [ours])))[ours].state == "expired"

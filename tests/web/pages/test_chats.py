@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import insert
 
 from atalaia.ambient import Ambient
 from atalaia.connectors.connector import Connector
@@ -17,6 +18,7 @@ from atalaia.desk.chats import notes, outbox, queries
 from atalaia.desk.chats.lookup import MessageFilter, search_messages
 from atalaia.desk.chats.outbox import Outbox
 from atalaia.desk.people.rows import list_people
+from atalaia.store.chat_tables import chat_files
 from tests.connectors.wppconnect.ground import NOON_S, NUMBER, message, own_message
 from tests.desk.chats.line import Line
 from tests.web.chatting import OTHER, Talk, talk
@@ -28,7 +30,7 @@ class Nothing(BaseModel):
     """A gateway of tests needs no settings."""
 
 
-GATEWAY = Connector("gateway", "Gateway", Nothing, None, world="chats")
+GATEWAY = Connector("gateway", "Gateway", Nothing, None, world="chats", fetches="media")
 
 
 @pytest.fixture
@@ -353,3 +355,22 @@ async def test_what_failed_is_seen_in_the_list_until_somebody_takes_it_away(site
     await browser.post(f"/chats/{thread.id}/sends/r1/call-off")
     assert "conferir envio" not in await text(browser, "/chats")
     assert "já vai" not in await text(browser, f"/chats/{thread.id}")
+
+
+async def test_a_file_whose_time_is_over_says_until_when_it_was_kept_and_is_fetched_again(site: Site):
+    one = await talking(site)
+    await one.hear(message("P1", type="image", body="", mimetype="image/jpeg", size=70, t=NOON_S + 60))
+    thread = next(each for each in await one.threads() if each.last_type == "image")
+    row = {
+        "message": thread.last_message, "channel": one.channel, "state": "expired", "job": "", "tries": 1,
+        "file": "a" * 64, "mimetype": "image/jpeg", "size_bytes": 70, "said": "", "from_ms": 1,
+        "changed_ms": 1_000 * NOON_S,
+    }  # fmt: skip
+    await site.parts.store.write(lambda tx: tx.execute(insert(chat_files).values(row)))
+    browser, at = await site.browser(), f"/chats/{thread.id}"
+
+    page = await text(browser, at)
+    assert "O arquivo ficou guardado até <time" in page
+    assert "Buscar de novo" in page
+    async with browser.http.get(f"{at}/messages/{thread.last_message}/file") as answer:
+        assert (answer.status, "O arquivo não está mais aqui" in await answer.text()) == (410, True)

@@ -49,7 +49,7 @@ async def _keep(parts: Parts, said: Said, raw: bytes) -> dict[str, Any]:
     if not found:
         raise GatewayRefusal(404, "No session of this name is set up in the hub.", "CHANNEL_NOT_FOUND")
     hooked = take_hook(found[0].settings, raw, to_ms(parts.ambient.clock.now()))
-    files = FileStore(parts.settings.data_dir / FOLDER, parts.ambient.ids)
+    files = FileStore(parts.settings.data_dir / FOLDER, parts.ambient)
     for content in hooked.files.values():
         files.keep(content)
     [place] = await parts.log.put(Source(found[0].configured.id), hooked.heard)
