@@ -44,6 +44,9 @@ class Notifier:
         self._ways = ways
         self._epoch = 0
         self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._cut: set[str] = (
+            set()
+        )  # channels whose lane failed: what it was sending is still to be given back
         self._free = asyncio.Semaphore(_AT_ONCE)
         self._task: asyncio.Task[None] | None = None
 
@@ -90,6 +93,9 @@ class Notifier:
             await self._store.write(self._watch)
         if await self._store.read(lambda tx: outbox.is_due(tx, self._house)):
             await self._store.write(self._plan)
+        if cut := self._cut - self._lanes.keys():
+            await self._store.write(lambda tx: self._give_back(tx, cut))
+            self._cut -= cut
         if await self._store.read(lambda tx: returning.undelivered(tx, now)):
             await self._store.write(self._take_back)
         for channel in await self._store.read(lambda tx: outbox.waiting(tx, self._house.now())):
@@ -113,7 +119,7 @@ class Notifier:
     def _ended(self, channel: str) -> None:
         task = self._lanes.pop(channel)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # The notice stays `sending` under our epoch; the next owner takes it up.
+            self._cut.add(channel)  # its notice stays `sending` until the next look
             log.error("alerts.lane_failed", channel=channel, exc_info=error)
 
     def _watch(self, tx: Connection) -> None:
@@ -123,6 +129,10 @@ class Notifier:
     def _plan(self, tx: Connection) -> None:
         check(tx, LEASE, self._epoch)
         outbox.write_drafts(tx, self._house, self.tongues)
+
+    def _give_back(self, tx: Connection, channels: set[str]) -> None:
+        check(tx, LEASE, self._epoch)
+        outbox.give_back_left(tx, self._house, self._epoch, channels)
 
     def _take_back(self, tx: Connection) -> None:
         check(tx, LEASE, self._epoch)
@@ -179,7 +189,7 @@ class Notifier:
         body = one.body
         if one.again and channel.kind != SESSION:  # a job is never sent twice on our own
             word = self._tongue(channel).word
-            body += "\n\n" + word(N_("The hub was stopped while it sent this; it may come twice."))
+            body += "\n\n" + word(N_("The hub was cut short while it sent this; it may come twice."))
         try:
             place = self._box.open(channel.sealed)
         except ConfigError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -180,6 +180,22 @@ def give_back(tx: Connection, epoch: int) -> int:
     return tx.execute(update(alert_notices).where(*left).values(state="pending", again=True)).rowcount
 
 
+def give_back_left(tx: Connection, house: House, epoch: int, channels: Collection[str]) -> None:
+    """Return what a worker lives to see left, because the database or a defect cut its sending short.
+
+    It is tried again as late as one that was not taken, and says that it may come twice.
+    """
+    left = (alert_notices.c.state == "sending", alert_notices.c.epoch == epoch)
+    query = select(alert_notices.c.id, alert_notices.c.attempts).where(*left)
+    for row in tx.execute(query.where(alert_notices.c.channel.in_(channels))).all():
+        values = {"state": "pending", "again": True, "next_ms": house.now() + _pause_ms(row.attempts)}
+        tx.execute(update(alert_notices).where(alert_notices.c.id == row.id).values(values))
+
+
+def _pause_ms(attempts: int) -> int:
+    return 1_000 * (PAUSES_S[attempts - 1] if attempts <= len(PAUSES_S) else PAUSE_MOST_S)
+
+
 def drop_restored(tx: Connection, now_ms: int) -> int:
     """Drop what waited when a backup was taken that is restored now: it has been told since, or is stale."""
     open_ = alert_notices.c.state.in_(("held", "pending", "sending"))
@@ -222,8 +238,7 @@ def settle(
     elif now - one.created_ms >= retry_h * HOUR_MS:
         values["state"] = "failed"
     else:
-        pause_s = PAUSES_S[one.attempts - 1] if one.attempts <= len(PAUSES_S) else PAUSE_MOST_S
-        values |= {"state": "pending", "done_ms": None, "next_ms": now + 1_000 * pause_s}
+        values |= {"state": "pending", "done_ms": None, "next_ms": now + _pause_ms(one.attempts)}
     mine = (alert_notices.c.id == one.id, alert_notices.c.state == "sending", alert_notices.c.epoch == epoch)
     if (
         tx.execute(update(alert_notices).where(*mine).values(values)).rowcount

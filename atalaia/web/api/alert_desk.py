@@ -103,8 +103,8 @@ class NoticeOut(Wire):
     """One message to one channel. state: held (quiet hours), pending, sending, sent, failed, summed (told in
     a summary), passed (left to another channel), dropped.
 
-    `again`: the hub was stopped while it sent it, so it may have come twice. `job`: that sent it by a session
-    of our own; `receipt` says what is known of such a message: "", arrived, read, failed.
+    `again`: the hub was cut short while it sent it, so it may have come twice. `job`: that sent it by a
+    session of our own; `receipt` says what is known of such a message: "", arrived, read, failed.
     """
 
     id: str

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from atalaia.desk.alerts.acts import acknowledge, silence, unsilence
 from atalaia.desk.alerts.channels import change_channel, delete_channel
-from atalaia.errors import Fenced
+from atalaia.desk.alerts.sending import Message, Sent
+from atalaia.errors import Fenced, StoreUnavailable
 from atalaia.events.model import Fact
+from atalaia.store.store import Store
+from tests.connections.rig import Rough
 from tests.desk.alerts.rig import ANA, Desk, Pigeon
 
 HOUR_S = 3600
@@ -246,6 +250,32 @@ async def test_a_worker_that_ends_while_it_sends_leaves_the_notice_to_the_next_w
     await desk.pass_s(30)
     [(_, message)] = desk.pigeon.sent
     assert "it may come twice" in message.body
+
+
+class Cutting(Pigeon):
+    """Takes the message, and the database is away before that is written."""
+
+    def __init__(self, rough: Rough) -> None:
+        super().__init__()
+        self.rough = rough
+
+    async def send(self, place: str, message: Message) -> Sent:
+        if not self.sent:
+            self.rough.fails.append(StoreUnavailable("The database is away."))
+        return await super().send(place, message)
+
+
+async def test_what_the_database_cut_short_is_told_again_by_the_same_worker(desk: Desk):
+    rough = Rough(desk.store)
+    desk.store = cast("Store", rough)
+    desk.pigeon = desk.ways["apprise"] = Cutting(rough)
+    await desk.start()
+    await desk.channel()
+    await desk.raised("disk")
+    await desk.pass_s(60)
+    first, second = [message.body for _, message in desk.pigeon.sent]
+    assert "it may come twice" in second and "it may come twice" not in first
+    assert [one.state for one in await desk.notices()] == ["sent"]
 
 
 async def test_two_workers_never_send_the_same(desk: Desk):
