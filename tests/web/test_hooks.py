@@ -91,7 +91,9 @@ async def test_the_file_within_a_message_is_kept_beside_the_log(
 
     digest = hashlib.sha256(content).hexdigest()
     [event] = await heard(site)
-    assert orjson.loads(event.body)["body"] == {"$file": digest, "size_bytes": len(content)}
+    assert orjson.loads(event.body)["body"] == {
+        "$file": digest, "size_bytes": len(content), "mimetype": "image/jpeg",
+    }  # fmt: skip
     assert (tmp_path / "media" / digest[:2] / digest).read_bytes() == content
 
 

@@ -15,8 +15,9 @@ from atalaia.connections.session import Hooked
 from atalaia.connectors.wppconnect import heard
 from atalaia.connectors.wppconnect.canary import marked
 from atalaia.connectors.wppconnect.envelope import Json, Said, read_said, session_key
-from atalaia.connectors.wppconnect.message import MEDIA
+from atalaia.connectors.wppconnect.message import FILE, MEDIA
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
+from atalaia.desk.chats.sniffing import media_type
 from atalaia.errors import Unreadable
 
 # A thumbnail stays where it is; the file itself, which `autoDownload` puts there, is kept beside the log.
@@ -53,7 +54,7 @@ def _code_in(said: Said) -> Code | None:
 
 
 def _without_files(payload: Json, files: dict[str, bytes]) -> Json:
-    """Take the file out of a media message and leave its hash; what is no base64 stays."""
+    """Take the file out of a media message and leave its hash and type; what is no base64 stays."""
     if payload.get("type") not in MEDIA:
         return payload
     found: Json = {}
@@ -66,7 +67,8 @@ def _without_files(payload: Json, files: dict[str, bytes]) -> Json:
             continue
         digest = hashlib.sha256(content).hexdigest()
         files[digest] = content
-        found[key] = {"$file": digest, "size_bytes": len(content)}
+        kind = media_type(content, str(payload.get("mimetype") or ""))
+        found[key] = {FILE: digest, "size_bytes": len(content), "mimetype": kind}
     return {key: found.get(key, value) for key, value in payload.items()} if found else payload
 
 

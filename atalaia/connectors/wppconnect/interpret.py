@@ -341,6 +341,7 @@ def _media(message: Message) -> Json | None:
     return {
         "mimetype": media.mimetype, "filename": media.filename, "size_bytes": media.size_bytes,
         "filehash": media.filehash, "seconds": media.seconds,
+        **({"kept": media.kept} if media.kept else {}),
     }  # fmt: skip
 
 

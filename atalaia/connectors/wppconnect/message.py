@@ -5,6 +5,7 @@ Source: contract WhatsApp, section 3.3; recordings `hub-envelope/message-*.json`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -28,17 +29,23 @@ NOTICES = frozenset(
 # Key material: never stored, by contract.
 SECRETS = ("messageSecret", "reportingTokenInfo", "mediaKey", "mediaKeyTimestamp", "encFilehash")
 TEXT_CHARS_MAX = 100_000
+FILE = "$file"  # stands where a webhook carried the file itself, with the hash under which it is kept
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What is attached; its bytes come by another call. size_bytes is the sender's word."""
+    """What is attached; its bytes come by another call. size_bytes is the sender's word.
+
+    kept: {"file", "mimetype", "size_bytes"} of a file that came with the message, None when none did.
+    """
 
     mimetype: str
     filename: str
     size_bytes: int | None
     filehash: str  # base64 of a SHA-256, as WhatsApp writes it; "" when unknown
     seconds: int | None
+    kept: Json | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +166,18 @@ def _media(payload: Mapping[str, Any]) -> Media:
         size_bytes=_int(payload.get("size")),
         filehash=_first(payload.get("filehash")),
         seconds=_int(payload.get("duration")),
+        kept=_kept(_dict(payload.get("body"))) or _kept(_dict(payload.get("content"))),
     )
+
+
+def _kept(came: Json) -> Json | None:
+    """Answer the file that the hook took out of here."""
+    digest = _first(came.get(FILE))
+    if not _SHA256.fullmatch(digest):
+        return None
+    return {
+        "file": digest, "mimetype": _first(came.get("mimetype")), "size_bytes": _int(came.get("size_bytes"))
+    }  # fmt: skip
 
 
 def _quoted(payload: Mapping[str, Any]) -> str:

@@ -105,18 +105,20 @@ class Fetching:
         )
         if (sent := _sent_by_us(tx, told.channel, told.key)) is not None:
             self._keep(tx, one, state=FETCHED, **sent)
+        elif told.kept:
+            self.came(tx, one, told.kept, told)
         elif told.size_bytes is not None and told.size_bytes > self.bytes_max:
             self._keep(tx, one, state=FAILED, said=TOO_LARGE)
         elif told.group in self.groups and told.sent_ms >= now - OLD_MS:
             self._next(tx, one, max(now, told.sent_ms + FIRST_MS), told.serialized)
 
-    def came(self, tx: Connection, one: File, result: Mapping[str, Any]) -> None:
-        """Take in the file that a job has fetched."""
+    def came(self, tx: Connection, one: File, result: Mapping[str, Any], told: _Told | None = None) -> None:
+        """Take in the file that a job has fetched, or that came with its message, which is `told`."""
         kept = self._keep(
             tx, one, state=FETCHED, file=text(result.get("file"), 64), said="", next_ms=None,
             mimetype=text(result.get("mimetype"), 100), size_bytes=number(result.get("size_bytes")),
         )  # fmt: skip
-        self._tell(tx, "message.file_fetched", kept)
+        self._tell(tx, "message.file_fetched", kept, told)
 
     def missed(self, tx: Connection, one: File, reason: str, said: str) -> None:
         """Try again later, or give up after a day."""
@@ -174,14 +176,18 @@ class Fetching:
         tx.execute(update(chat_files).where(chat_files.c.message == one.message).values(row))
         return after
 
-    def _tell(self, tx: Connection, kind: str, one: File) -> None:
+    def _tell(self, tx: Connection, kind: str, one: File, about: _Told | None = None) -> None:
+        """Say what became of a file. about: its message, where that may be in no table yet."""
         m = chat_messages.c
         row = tx.execute(select(m.message, m.key, m.chat).where(m.id == one.message)).first()
-        if row is None:
+        if row is not None:
+            identity, key, thread = row.message, row.key, thread_of(tx, one.channel, row.chat)
+        elif about is not None:
+            identity, key, thread = about.identity, about.key, about.thread
+        else:
             return
-        thread = thread_of(tx, one.channel, row.chat)
         told = {
-            "message": row.message, "key": row.key, "channel": one.channel, "conversation": thread,
+            "message": identity, "key": key, "channel": one.channel, "conversation": thread,
             "file": one.file, "mimetype": one.mimetype, "size_bytes": one.size_bytes, "said": one.said,
             "tries": one.tries,
         }  # fmt: skip
@@ -203,15 +209,18 @@ class Fetching:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a fact tells of a message with an attachment."""
+    """What a fact tells of a message with an attachment. kept: the file, if it came with the message."""
 
     message: str
+    identity: str
+    thread: str
     channel: str
     key: str
     serialized: str
     group: str
     sent_ms: int
     size_bytes: int | None
+    kept: Mapping[str, Any]
 
 
 class Files:
@@ -253,9 +262,11 @@ class Files:
         if not self._fetching.can_fetch(tx, channel):
             return
         told = _Told(
-            message_id(channel, text(data.get("message"))), channel, text(data.get("key")),
+            message_id(channel, text(data.get("message"))), text(data.get("message")),
+            text(data.get("conversation")), channel, text(data.get("key")),
             text(data.get("serialized")), group,
             number(data.get("occurred_at")) or event.occurred_ms, number(media.get("size_bytes")),
+            mapping(media.get("kept")),
         )  # fmt: skip
         self._fetching.note(tx, told)
 

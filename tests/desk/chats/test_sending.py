@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
@@ -184,6 +185,24 @@ async def test_an_attachment_is_asked_for_after_a_while_and_again_until_a_day_is
     assert anew.job not in ("", again.job)
     await house.job("done", anew.job, MEDIA, result=result)
     assert await house.file("A1") == replace(anew, state="fetched", next_ms=None)
+
+
+async def test_a_file_that_came_with_its_message_is_there_at_once_and_nothing_is_fetched(house: House):
+    inline = {"$file": "c" * 64, "size_bytes": 70, "mimetype": "image/jpeg"}
+    await house.hear(message("A1", size=70, **PICTURE) | {"body": inline})
+
+    here = await house.file("A1")
+    assert here is not None
+    assert (here.state, here.file, here.mimetype, here.job) == ("fetched", "c" * 64, "image/jpeg", "")
+    events = await house.store.read(lambda tx: read_after(tx, 0, family=1))
+    told = [orjson.loads(one.body) for one in events if one.type == "message.file_fetched"]
+    assert [(one["key"], one["file"]) for one in told] == [("A1", "c" * 64)]
+    assert told[0]["conversation"]
+
+    await house.hear(message("A2", size=70, **PICTURE) | {"body": inline | {"$file": "../../etc"}})
+    other = await house.file("A2")
+    assert other is not None
+    assert (other.state, other.file) == ("waiting", "")
 
 
 async def test_what_is_too_large_or_too_old_is_not_fetched_on_our_own(house: House):
