@@ -7,38 +7,26 @@ Source: contract WhatsApp, sections 2.3 and 2.4.
 
 from __future__ import annotations
 
-from typing import Self
 from urllib.parse import quote
 
 from atalaia.clock import Clock
-from atalaia.connectors.wppconnect.calls import Calls, Place, refused
+from atalaia.connectors.wppconnect.calls import Caller, Place, refused
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.errors import Unavailable
 
 
-class BrowserAgent:
+class BrowserAgent(Caller):
     """`DELETE <agent>/profiles/<session>/browser` with a bearer token; 2xx when none of it runs any more."""
 
     def __init__(self, settings: WppconnectSettings, clock: Clock) -> None:
-        self._within_s = settings.answer_within_s
         token = settings.browser_token.get_secret_value()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        place = Place(settings.browser_url, "browser agent")
-        self._calls = Calls(
-            place, clock, headers, connect_s=settings.connect_within_s, tls_verify=settings.tls_verify
-        )
-
-    async def __aenter__(self) -> Self:
-        await self._calls.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._calls.__aexit__()
+        super().__init__(settings, Place(settings.browser_url, "browser agent"), clock, headers)
 
     async def end(self, session: str) -> None:
         """End the browser of one session. Errors: `Unavailable`, `Refused`."""
         path = f"/profiles/{quote(session, safe='')}/browser"
-        reply = await self._calls.ask("DELETE", path, within_s=self._within_s)
+        reply = await self._calls.ask("DELETE", path, within_s=self._settings.answer_within_s)
         error = refused(reply, self._calls.place)
         if error is not None:
             raise error

@@ -18,6 +18,7 @@ import orjson
 
 from atalaia.clock import Clock, within
 from atalaia.connectors.wppconnect.lines import shared_client
+from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.errors import InDoubt, Refused, Unavailable, Unreadable
 
 Json = dict[str, Any]
@@ -163,6 +164,25 @@ class Calls:
                 return Unavailable(f"{where} accepts no connection.")
             case _:
                 return Unavailable(f"{where} broke the connection without an answer.")
+
+
+class Caller:
+    """Who calls one place, from the beginning of an `async with` to its end."""
+
+    def __init__(
+        self, settings: WppconnectSettings, place: Place, clock: Clock, headers: Mapping[str, str]
+    ) -> None:
+        self._settings = settings
+        self._calls = Calls(
+            place, clock, headers, connect_s=settings.connect_within_s, tls_verify=settings.tls_verify
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._calls.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._calls.__aexit__()
 
 
 class NoAnswer(Unavailable):

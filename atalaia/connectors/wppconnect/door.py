@@ -5,6 +5,8 @@ Source: contract WhatsApp, sections 1 and 2. Status words are claims; nothing he
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -204,3 +206,16 @@ def read_sent(whole: Any) -> Sent:
     found = next((one for one in map(read_message_id, places) if one is not None), None)
     ack = inner.get("ack")
     return Sent(found, ack if isinstance(ack, int) and not isinstance(ack, bool) else None, body)
+
+
+def read_base64(value: Any) -> bytes:
+    """Answer the file that an answer or a webhook carries as base64, with or without `data:…;base64,`.
+
+    Errors: `Unreadable` when there is none, or it is no base64.
+    """
+    if not isinstance(value, str) or not value:
+        raise Unreadable("The answer holds no file.")
+    try:
+        return base64.b64decode(value.partition("base64,")[2] or value, validate=True)
+    except (ValueError, binascii.Error):
+        raise Unreadable("The file is no base64.") from None

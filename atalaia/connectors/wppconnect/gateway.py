@@ -5,18 +5,24 @@ Source: contract WhatsApp, section 1; recordings `gateway-api/*`.
 
 from __future__ import annotations
 
-import base64
-import binascii
-from contextlib import AsyncExitStack
-from typing import Any, Self, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import aiohttp
 import orjson
 
 from atalaia.clock import Clock
-from atalaia.connectors.wppconnect.calls import Calls, Json, Place, Reply, refused
-from atalaia.connectors.wppconnect.door import Claim, File, Sent, Word, code_in, read_sent, read_word
+from atalaia.connectors.wppconnect.calls import Caller, Json, Place, Reply, refused
+from atalaia.connectors.wppconnect.door import (
+    Claim,
+    File,
+    Sent,
+    Word,
+    code_in,
+    read_base64,
+    read_sent,
+    read_word,
+)
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.connectors.wppconnect.wids import Wid
 from atalaia.errors import InDoubt, Rejected, Unavailable, Unreadable
@@ -29,29 +35,17 @@ NEVER_SENT = frozenset(
 )  # fmt: skip
 
 
-class GatewayDoor:
+class GatewayDoor(Caller):
     """One channel of one gateway."""
 
     name = "gateway"
 
     def __init__(self, settings: WppconnectSettings, clock: Clock) -> None:
-        self._settings = settings
         headers = {"X-Gateway-Secret": settings.gateway_secret.get_secret_value()}
         if settings.proxy_user:
             password = settings.proxy_password.get_secret_value()
             headers["Authorization"] = aiohttp.encode_basic_auth(settings.proxy_user, password, "utf-8")
-        self._calls = Calls(
-            Place(settings.gateway_url, "gateway"), clock, headers, connect_s=settings.connect_within_s,
-            tls_verify=settings.tls_verify,
-        )  # fmt: skip
-
-    async def __aenter__(self) -> Self:
-        self._stack = AsyncExitStack()
-        await self._stack.enter_async_context(self._calls)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        super().__init__(settings, Place(settings.gateway_url, "gateway"), clock, headers)
 
     async def status(self) -> Claim:
         """Answer the channel's status. It stands inside `channel`, not beside it."""
@@ -175,7 +169,7 @@ class GatewayDoor:
 
 
 def _file(value: Any, mimetype: str) -> File:
-    raw = _bytes_of(value)
+    raw = read_base64(value)
     if raw[:1] == b"{":
         try:
             inner: Any = orjson.loads(raw)
@@ -187,15 +181,5 @@ def _file(value: Any, mimetype: str) -> File:
             found = next((place for place in places if isinstance(place, str) and place), None)
             kind = held.get("mimetype")
             if found is not None:
-                return File(_bytes_of(found), kind if isinstance(kind, str) else mimetype)
+                return File(read_base64(found), kind if isinstance(kind, str) else mimetype)
     return File(raw, mimetype)
-
-
-def _bytes_of(value: Any) -> bytes:
-    if not isinstance(value, str) or not value:
-        raise Unreadable("The answer holds no file.")
-    text = value.partition("base64,")[2] if value.startswith("data:") else value
-    try:
-        return base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        raise Unreadable("The file is no base64.") from None

@@ -5,8 +5,6 @@ Source: contract WhatsApp, sections 3.1 and 3.3.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from typing import Any, cast
 
@@ -14,6 +12,7 @@ from atalaia.connections.pairing import Code
 from atalaia.connections.session import Hooked
 from atalaia.connectors.wppconnect import heard
 from atalaia.connectors.wppconnect.canary import marked
+from atalaia.connectors.wppconnect.door import read_base64
 from atalaia.connectors.wppconnect.envelope import Json, Said, read_said, session_key
 from atalaia.connectors.wppconnect.message import FILE, MEDIA
 from atalaia.connectors.wppconnect.settings import WppconnectSettings
@@ -62,18 +61,12 @@ def _without_files(payload: Json, files: dict[str, bytes]) -> Json:
         value = payload.get(key)
         if not isinstance(value, str) or len(value) <= INLINE_CHARS_MAX:
             continue
-        content = _decode(value)
-        if content is None:
+        try:
+            content = read_base64(value)
+        except Unreadable:
             continue
         digest = hashlib.sha256(content).hexdigest()
         files[digest] = content
         kind = media_type(content, str(payload.get("mimetype") or ""))
         found[key] = {FILE: digest, "size_bytes": len(content), "mimetype": kind}
     return {key: found.get(key, value) for key, value in payload.items()} if found else payload
-
-
-def _decode(text: str) -> bytes | None:
-    try:
-        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
-    except (ValueError, binascii.Error):
-        return None

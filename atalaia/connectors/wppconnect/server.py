@@ -6,19 +6,17 @@ Source: contract WhatsApp, section 2; transcripts `wppconnect-server/*`.
 
 from __future__ import annotations
 
-import base64
-import binascii
-from contextlib import AsyncExitStack
-from typing import Any, Self, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from atalaia.clock import Clock
-from atalaia.connectors.wppconnect.calls import Calls, Json, Place, Reply
+from atalaia.connectors.wppconnect.calls import Caller, Json, Place, Reply
 from atalaia.connectors.wppconnect.door import (
     ChatHead,
     Claim,
     File,
     Sent,
+    read_base64,
     read_chats,
     read_claim,
     read_messages,
@@ -46,27 +44,15 @@ class NoSession(Unavailable):
     """The server has no live page for this session: it was not started, or it closed."""
 
 
-class ServerDoor:
+class ServerDoor(Caller):
     """One session of one server."""
 
     name = "server"
 
     def __init__(self, settings: WppconnectSettings, clock: Clock, hook_url: str) -> None:
-        self._settings = settings
         self._hook_url = hook_url
         self._token = ""
-        self._calls = Calls(
-            Place(settings.server_url, "server"), clock, {}, connect_s=settings.connect_within_s,
-            tls_verify=settings.tls_verify,
-        )  # fmt: skip
-
-    async def __aenter__(self) -> Self:
-        self._stack = AsyncExitStack()
-        await self._stack.enter_async_context(self._calls)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        super().__init__(settings, Place(settings.server_url, "server"), clock, {})
 
     # The session.
 
@@ -142,7 +128,7 @@ class ServerDoor:
         """Answer a picture of the page, for a person. Errors: as all, `Unreadable` when it is no picture."""
         reply = await self._page("GET", "take-screenshot")
         text = reply.body.decode("ascii", errors="replace").strip().strip('"')
-        return _decode(text)
+        return read_base64(text)
 
     # The page's store.
 
@@ -178,7 +164,7 @@ class ServerDoor:
             raise Rejected(f"The file was not given (HTTP {reply.status}). {reply.said()}".strip())
         body = reply.object()
         kind = body.get("mimetype")
-        return File(_decode(body.get("base64")), kind if isinstance(kind, str) else "")
+        return File(read_base64(body.get("base64")), kind if isinstance(kind, str) else "")
 
     # Sending.
 
@@ -276,14 +262,3 @@ def _kind_of(chat: Wid) -> Json:
     """Say what the id is: the server takes a lid of 14 digits for a phone number unless it is told."""
     server = chat.server
     return {"isGroup": server == GROUP, "isNewsletter": server == NEWSLETTER, "isLid": server == LID}
-
-
-def _decode(value: Any) -> bytes:
-    """Decode base64, also within a JSON object that holds it, as some answers do."""
-    if not isinstance(value, str) or not value:
-        raise Unreadable("The answer holds no file.")
-    text = value.partition("base64,")[2] if value.startswith("data:") else value
-    try:
-        return base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        raise Unreadable("The file is no base64.") from None

@@ -51,21 +51,6 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
-class Contact:
-    """One contact as it stands. aliases: of all that were merged into it. links: what ties them together."""
-
-    id: str
-    name: str
-    company: str
-    person: str
-    phone: str
-    is_group: bool
-    aliases: tuple[Alias, ...]
-    merges: tuple[Merge, ...]
-    links: tuple[Link, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ContactLine:
     """One contact in a list."""
 
@@ -75,6 +60,15 @@ class ContactLine:
     person: str
     phone: str
     is_group: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Contact(ContactLine):
+    """One contact as it stands. aliases: of all that were merged into it. links: what ties them together."""
+
+    aliases: tuple[Alias, ...]
+    merges: tuple[Merge, ...]
+    links: tuple[Link, ...] = ()
 
 
 def get_contact(tx: Connection, identity: str) -> Contact | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
 from atalaia.clock import within
+from atalaia.connectors.wppconnect.door import read_base64
 from atalaia.connectors.wppconnect.gateway import GatewayDoor
 from atalaia.connectors.wppconnect.sending import VOICE_BYTES_MAX
 from atalaia.connectors.wppconnect.server import ServerDoor
@@ -22,7 +22,7 @@ from atalaia.desk.chats.actions import NotFitting
 from atalaia.desk.chats.outbox import Request as Sending
 from atalaia.desk.chats.outbox import get_request
 from atalaia.desk.chats.sniffing import media_type
-from atalaia.errors import Rejected, UpstreamError
+from atalaia.errors import Rejected, Unreadable, UpstreamError
 from atalaia.jobs import queries
 from atalaia.jobs.queries import Job
 from atalaia.store.bell import JOBS
@@ -126,17 +126,11 @@ async def _file(parts: Parts, body: Mapping[str, Any]) -> tuple[bytes, str, str]
         if not found.content:
             raise GatewayRefusal(400, "The file is empty.", "MISSING_MEDIA")
         return found.content, found.mimetype, found.filename
-    content = _decode(given)
-    if content is None:
-        raise GatewayRefusal(400, "base64 is missing or no base64, and there is no url.", "MISSING_MEDIA")
-    return content, "", ""
-
-
-def _decode(text: str) -> bytes | None:
     try:
-        return base64.b64decode(text.partition("base64,")[2] or text, validate=True) or None
-    except (ValueError, binascii.Error):
-        return None
+        return read_base64(given), "", ""
+    except Unreadable:
+        said = "base64 is missing or no base64, and there is no url."
+        raise GatewayRefusal(400, said, "MISSING_MEDIA") from None
 
 
 async def _place(
