@@ -282,6 +282,18 @@ async def test_old_messages_go_with_their_reactions_and_are_found_no_more(log: E
     assert await log.store.read(found) == ["m2"]
 
 
+async def test_what_was_asked_to_be_sent_goes_with_its_message_but_not_what_may_still_leave(
+    log: EventLog, clock, ambient
+):
+    for state in ("sent", "failed", "queued", "uncertain"):
+        await add(log.store, chat_tables.chat_outbox, id=state, state=state, changed_ms=START)
+    await clock.run_for(366 * DAY)
+    swept = await sweep(log.store, ambient, Rules(chats_days=365))
+    left = select(chat_tables.chat_outbox.c.id).order_by(chat_tables.chat_outbox.c.id)
+    assert await log.store.read(lambda tx: list(tx.scalars(left))) == ["queued", "uncertain"]
+    assert swept.rows["sends"] == 2
+
+
 async def test_many_rows_go_in_many_steps_and_others_write_in_between(
     log: EventLog, clock, ambient, monkeypatch: pytest.MonkeyPatch
 ):
