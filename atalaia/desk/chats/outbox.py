@@ -31,6 +31,7 @@ KINDS = ("text", "image", "document", "voice", "location", "reply", "reaction")
 FILES = ("image", "document", "voice")
 _NEXT = {
     QUEUED: (SENT, FAILED, UNCERTAIN), UNCERTAIN: (SENT, FAILED, QUEUED), FAILED: (QUEUED, SENT, DROPPED),
+    SENT: (DROPPED,),  # when its receipt says that it failed
 }  # fmt: skip
 _DEVICE, _READ = 2, 3  # levels of receipts
 TEXT_CHARS_MAX = 60_000
@@ -199,7 +200,9 @@ class Outbox:
         assert self.sender is not None
         if _stored(tx, identity) == SENT:  # it had left, and its receipt says that it failed
             anew = derived_uuid7(one.asked_ms, f"again:{one.id}")
-            return self.put(tx, one.channel, one.chat, one.kind, one.body, by=by, identity=anew)
+            again = self.put(tx, one.channel, one.chat, one.kind, one.body, by=by, identity=anew)
+            self.settle(tx, one.id, DROPPED, said=one.said)
+            return again
         self.sender.again(tx, one, by)
         self.settle(tx, one.id, QUEUED)
         return self._hold(tx, identity)

@@ -152,6 +152,19 @@ async def test_one_whose_key_only_the_webhook_tells_is_tied_to_its_message_and_e
     assert (await house.request("r1")).state == "acked"
 
 
+@pytest.mark.parametrize("done", ["again", "call_off"])
+async def test_what_its_receipt_says_has_failed_is_sent_anew_or_taken_away(house: House, done: str):
+    asked = await house.write()
+    await house.job("done", asked.job, result={"key": "B1", "serialized": f"true_{NUMBER}_B1", "ack": 0})
+    ack = {"event": "onack", "session": "alpha", "id": {"_serialized": f"true_{NUMBER}_B1"}, "ack": -1}
+    await house.hear(ack)
+    assert (await house.request()).state == "failed"
+
+    await house.do(lambda tx: getattr(house.box, done)(tx, "r1", "Ana"))
+    shown = await house.store.read(lambda tx: outbox.list_requests(tx, [(CHANNEL, NUMBER)]))
+    assert [(one.id != "r1", one.state) for one in shown] == ([(True, "queued")] if done == "again" else [])
+
+
 async def test_an_attachment_is_asked_for_after_a_while_and_again_until_a_day_is_over(
     house: House, clock: HeldClock
 ):
