@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from atalaia.desk.chats.phones import phones_like
-from atalaia.desk.chats.reading import SHOWN, TO_READ, loaded, thread_id, versions
+from atalaia.desk.chats.reading import SHOWN, TO_READ, dumped, loaded, thread_id, versions
 from atalaia.store.chat_tables import (
     chat_aliases,
     chat_contacts,
@@ -328,7 +328,7 @@ def _conditions(wanted: ThreadFilter, reader: str) -> Iterator[ColumnElement[boo
     if wanted.contact:
         yield t.contact == wanted.contact
     if wanted.label:
-        yield t.labels.contains(f'"{wanted.label}"', autoescape=True)
+        yield t.labels.contains(dumped(wanted.label), autoescape=True)
     if wanted.groups is not None:
         yield t.is_group.is_(wanted.groups)
     if wanted.unread_only:

@@ -108,6 +108,14 @@ async def test_a_conversation_is_given_only_to_who_may_sign_in(house: House):
     assert (await house.thread()).assigned == ""
 
 
+async def test_a_label_with_a_quotation_mark_is_found(house: House):
+    one = await house.thread()
+    await house.do(lambda tx: house.acts.label(tx, one.id, add=['tela 15"']))
+    wanted = queries.ThreadFilter(label='tela 15"')
+    found = await house.ask(lambda tx: queries.list_threads(tx, wanted, "ana"))
+    assert [each.id for each in found] == [one.id]
+
+
 async def test_labels_notes_and_links_are_kept_and_taken_away(house: House):
     one = await house.thread()
     await house.do(lambda tx: house.acts.label(tx, one.id, add=["vip", "garantia "]))
