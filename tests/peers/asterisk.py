@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
+import aiohttp
 import pytest
 
 from tests.peers.ground import SHARED, Ground, end_family, is_running, missing, run, wait_until
@@ -168,17 +167,25 @@ class Asterisk:
         self.outgoing_dir.mkdir(exist_ok=True)
 
     def answers(self) -> bool:
-        """Answer whether ARI answers at all. Seen mute once while cut forty times, for good, console well."""
-        asked = Request(f"{self.ari_url}/asterisk/info")
-        word = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        asked.add_header("Authorization", f"Basic {word}")
+        """Answer whether an event of our own comes back. Seen mute for good after cuts, console well."""
+        with ThreadPoolExecutor(1) as apart:  # the caller's thread may have a loop of its own
+            return apart.submit(asyncio.run, self._echoes()).result()
+
+    async def _echoes(self) -> bool:
+        headers = {"Authorization": aiohttp.encode_basic_auth(self.user, self.password)}
+        listen, tell = f"{self.ari_url}/events?app=heal", f"{self.ari_url}/events/user/heal?application=heal"
         try:
-            with urlopen(asked, timeout=10) as answer:
-                return answer.status == 200
-        except HTTPError:
-            return True
-        except OSError:
+            async with (
+                asyncio.timeout(10),
+                aiohttp.ClientSession(headers=headers) as http,
+                http.ws_connect(listen) as socket,
+                http.post(tell, raise_for_status=True),
+            ):
+                while (await socket.receive_json())["type"] != "ChannelUserevent":
+                    pass
+        except (OSError, TimeoutError, TypeError, aiohttp.ClientError):
             return False
+        return True
 
     def _is_quiet(self) -> bool:
         return self.cli("core show channels count").startswith("0 active channels")
