@@ -100,7 +100,7 @@ async def test_the_hub_pushes_by_itself_as_often_as_it_is_told(bare: Path, tmp_p
     settings = load_settings(
         data_dir=tmp_path / "hub",
         snapshot_repository=str(bare),
-        snapshot_every_hours=6,
+        snapshot_every_hours=1,
         snapshot_branch="state",
     )
 

@@ -21,7 +21,7 @@ from tests.peers.postgresql import PostgreSQL
 from tests.peers.rabbitmq import PASSWORD, USER, RabbitMQ
 
 KEYS = 12
-IN_CI, LONG = 26, rounds(500)
+IN_CI, LONG = 16, rounds(500)
 LIVES_S = (0.05, 1.0)
 
 

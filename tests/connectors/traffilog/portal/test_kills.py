@@ -178,7 +178,7 @@ LONG = pytest.mark.long
     [
         ("install", "heard"),
         ("uninstall", "done"),
-        ("uninstall", "lost"),
+        pytest.param("uninstall", "lost", marks=LONG),
         pytest.param("install", "done", marks=LONG),
         pytest.param("install", "lost", marks=LONG),
         pytest.param("uninstall", "heard", marks=LONG),
