@@ -19,6 +19,7 @@ from atalaia.desk.chats.lookup import MessageFilter, search_messages
 from atalaia.desk.chats.outbox import Outbox
 from atalaia.desk.people.rows import list_people
 from atalaia.store.chat_tables import chat_files
+from atalaia.store.tables import gaps
 from tests.connectors.wppconnect.ground import NOON_S, NUMBER, message, own_message
 from tests.desk.chats.line import Line
 from tests.web.chatting import OTHER, Talk, talk
@@ -191,6 +192,21 @@ async def test_was_it_heard_says_yes_or_how_sure_the_no_is(site: Site):
     assert "nenhuma lacuna é conhecida" in await text(
         browser, f"/chats/lookup?q=pedido&phone=551155500101&{since}"
     )
+
+
+async def test_was_it_heard_tells_the_gaps_of_that_time_in_the_language_of_the_page(site: Site):
+    one = await talking(site)
+    cause, noon_ms = "The page has messages that no webhook brought.", NOON_S * 1000
+    row = {"id": "g1", "connection": one.channel, "cause": cause, "planes": "[]", "lost": "no"}
+    row |= {"from_ms": noon_ms, "to_ms": noon_ms + 60_000, "closed_ms": noon_ms + 90_000}
+    await site.parts.store.write(lambda tx: tx.execute(insert(gaps).values(row)))
+
+    page = await text(
+        await site.browser(),
+        "/chats/lookup?q=pedido&phone=551155500101&range=custom&from=2026-01-09T00:00&to=2026-01-10T00:00",
+    )
+    assert "A página tem mensagens que nenhum webhook trouxe." in page
+    assert cause not in page
 
 
 async def test_a_message_far_back_is_shown_with_what_was_around_it(site: Site):
