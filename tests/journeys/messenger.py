@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from sqlalchemy import select
 from atalaia.clock import SystemClock
 from atalaia.connectors.setup import Setup
 from atalaia.connectors.wppconnect import CONNECTOR
+from atalaia.connectors.wppconnect.settings import WppconnectSettings
 from atalaia.desk.people.roles import SCOPES
 from atalaia.desk.people.tokens import Tokens
 from atalaia.serve import Hub, running
@@ -83,8 +84,11 @@ class Messenger:
 
 
 @asynccontextmanager
-async def messenger(folder: Path, **settings: Any) -> AsyncIterator[Messenger]:
-    """Run a hub whose session is live until the block ends. settings: of the hub."""
+async def messenger(folder: Path, *, by: str = "server", **settings: Any) -> AsyncIterator[Messenger]:
+    """Run a hub whose session is live until the block ends. settings: of the hub.
+
+    by: the door, `server` or `gateway`. A session by a gateway is open, and live once it is proven.
+    """
     async with AsyncExitStack() as stack:
         sim = WppSimulator(
             clock=SystemClock(), random=Random(1), secret_key=KEY, gateway_secret=SECRET,
@@ -97,29 +101,39 @@ async def messenger(folder: Path, **settings: Any) -> AsyncIterator[Messenger]:
         )
         hub = await stack.enter_async_context(running(given, {"wppconnect": CONNECTOR}))
         url = await stack.enter_async_context(serving(hub, listen("127.0.0.1", 0), lambda _: None))
-        channel = await _connect(hub, sim, url)
+        channel = await (_connect if by == "server" else _connect_by_gateway)(hub, sim, url)
         _, token = await Tokens(hub.store, hub.ambient).make("Portaria", tuple(SCOPES))
         http = aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
         stack.push_async_callback(http.close)
         one = Messenger(hub, url, sim, channel, http)
-        await until(lambda: _is_live(one), "a live session")
+        await until(lambda: _is_open(one, ["live"] if by == "server" else ["live", "suspect"]), "a session")
+        await until(lambda: sim.session(SESSION).page is not None, "its page")
         yield one
 
 
 async def _connect(hub: Hub, sim: WppSimulator, url: str) -> str:
+    given = {
+        "server_url": sim.server_url, "secret_key": KEY, "hub_url": url, "browser_url": sim.control_url,
+        "store_every_s": 2,
+    }  # fmt: skip
+    return (await _create(hub, given))[0]
+
+
+async def _connect_by_gateway(hub: Hub, sim: WppSimulator, url: str) -> str:
+    channel, token = await _create(hub, {"gateway_url": sim.gateway_url, "gateway_secret": SECRET})
+    sim.gateway.relay.subscribe(f"{url}/hooks/{channel}/{token}", SECRET)
+    return channel
+
+
+async def _create(hub: Hub, given: dict[str, Any]) -> tuple[str, str]:
+    """Configure the session; answer the connection and the token of its webhooks."""
     setup = Setup(hub.registry, hub.ambient, hub.secretbox, hub.connectors, hub.formats)
-    read = setup.read(
-        "wppconnect",
-        {
-            "session_name": SESSION, "server_url": sim.server_url, "secret_key": KEY, "hub_url": url,
-            "browser_url": sim.control_url, "store_every_s": 2,
-        },
-    )  # fmt: skip
+    read = cast("WppconnectSettings", setup.read("wppconnect", {"session_name": SESSION, **given}))
     made = await hub.store.write(lambda tx: setup.create(tx, "wppconnect", SESSION, read, by="test"))
-    return made.id
+    return made.id, read.hook_token.get_secret_value()
 
 
-async def _is_live(one: Messenger) -> bool:
+async def _is_open(one: Messenger, states: list[str]) -> bool:
     c = connection_states.c
     state = await one.hub.store.read(lambda tx: tx.scalar(select(c.state).where(c.connection == one.channel)))
-    return state == "live"
+    return state in states

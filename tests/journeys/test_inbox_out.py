@@ -85,8 +85,8 @@ async def test_files_answers_reactions_and_places_go_by_the_same_way(house: Mess
     chat = await house.chat()
     found = await house.ask("GET", f"/api/hub/chats/{chat}/messages")
     theirs = found["items"][0]["id"]
-    picture = await _upload(house, PNG, "placa.png", "image/png")
-    voice = await _upload(house, OGG, "", "audio/ogg")
+    picture = await upload(house, PNG, "placa.png", "image/png")
+    voice = await upload(house, OGG, "", "audio/ogg")
 
     asked = [
         await house.send(chat, kind="image", text="a placa", **picture),
@@ -107,7 +107,7 @@ async def test_files_answers_reactions_and_places_go_by_the_same_way(house: Mess
     assert await until(reactions, "our reaction at the message") == [{"by": "me", "text": "👍"}]
 
 
-async def _upload(house: Messenger, content: bytes, name: str, kind: str) -> dict[str, Any]:
+async def upload(house: Messenger, content: bytes, name: str, kind: str) -> dict[str, Any]:
     form = aiohttp.FormData()
     form.add_field("file", content, filename=name or "file", content_type=kind)
     return await house.ask("POST", "/api/hub/chat-files", 201, data=form)
@@ -115,7 +115,7 @@ async def _upload(house: Messenger, content: bytes, name: str, kind: str) -> dic
 
 async def test_an_attachment_is_fetched_kept_and_served_with_ranges_and_without_scripts(house: Messenger):
     chat = await house.chat()
-    picture = await _upload(house, PNG, "placa.png", "image/png")
+    picture = await upload(house, PNG, "placa.png", "image/png")
     asked = await house.send(chat, kind="image", text="a placa", **picture)
     await house.comes_to(asked["id"], "acked", "read")
 
