@@ -19,7 +19,7 @@ from tests.peers.asterisk import Asterisk
 from tests.peers.rabbitmq import RabbitMQ
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed"])
+@pytest.mark.parametrize("how", [pytest.param("stopped", marks=pytest.mark.long), "killed"])
 async def test_what_happens_while_rabbitmq_is_away_is_delivered_in_order_when_it_is_back(
     asterisk: Asterisk, rabbitmq: RabbitMQ, make_place: PlaceMaker, tmp_path: Path, how: str
 ) -> None:

@@ -17,7 +17,7 @@ from tests.peers.postgresql import PostgreSQL
 from tests.peers.rabbitmq import RabbitMQ
 
 
-@pytest.mark.parametrize(("away_s", "how"), [(3, "stop"), (13, "crash")])
+@pytest.mark.parametrize(("away_s", "how"), [pytest.param(3, "stop", marks=pytest.mark.long), (13, "crash")])
 async def test_calls_go_on_while_postgresql_is_away(
     asterisk: Asterisk, rabbitmq: RabbitMQ, postgresql: PostgreSQL, make_place: PlaceMaker, tmp_path: Path,
     away_s: float, how: str,

@@ -15,7 +15,7 @@ from atalaia.store.job_tables import job_frames
 from simulators.traffilog.models import Scheme
 from simulators.traffilog.world import load_world
 from tests.connectors.traffilog.live.yard import QUICK, Telematics
-from tests.store.bases import Base
+from tests.store.bases import BOTH, Base
 
 VEHICLES = 20
 AWAY_S = 600.0
@@ -48,8 +48,12 @@ async def first_heard_ms(yard: Telematics, job: Job, since_ms: int) -> int | Non
     return await yard.store.read(lambda tx: tx.scalar(query))
 
 
+ON_POSTGRESQL = pytest.param("postgresql", marks=[*BOTH[1].marks, pytest.mark.long], id="postgresql")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("base", [BOTH[0], ON_POSTGRESQL], indirect=True)
 async def test_an_upstream_that_is_gone_for_ten_minutes_restarts_nothing(fleet: Telematics):
     yard = fleet
     vehicles = sorted(yard.sim.upstream.vehicles)

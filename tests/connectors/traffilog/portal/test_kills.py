@@ -176,7 +176,7 @@ LONG = pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "moment"),
     [
-        ("install", "heard"),
+        pytest.param("install", "heard", marks=LONG),
         ("uninstall", "done"),
         pytest.param("uninstall", "lost", marks=LONG),
         pytest.param("install", "done", marks=LONG),
