@@ -55,19 +55,19 @@ class Proofs:
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._kept: list[Kept] = []
+        self._kept: dict[Kept, None] = {}
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
     def keeping(self, one: Kept) -> Generator[None]:
         """Write for this keeper until the end of the block."""
-        self._kept.append(one)
+        self._kept[one] = None
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         try:
             yield
         finally:
-            self._kept.remove(one)
+            self._kept.pop(one, None)
             if not self._kept:
                 task, self._task = self._task, None
                 task.cancel()
