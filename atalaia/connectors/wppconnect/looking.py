@@ -339,15 +339,9 @@ class Looker:
         return await self._of_late()
 
     async def _of_late(self) -> Found | None:
-        """Answer that something should have come by now, which may still come: named, and not acted upon.
-
-        Where others came by themselves since, it is a lone loss: no deafness, and for others to bring in.
-        """
+        """Answer that something should have come by now, which may still come: named, and not acted upon."""
         now, enough_s = self.notes.ambient.clock.monotonic(), self.settings.probe_every_s * LATE
         late = [one for one in self._late.values() if now - one.since >= enough_s]
-        if late:
-            came_ms = (await self.notes.rhythm()).last_ms.get("messages", 0)
-            late = [one for one in late if one.sent_ms > came_ms]
         if not late:
             return None
         said = "The page has a message that no webhook has brought yet."
@@ -388,8 +382,11 @@ class Looker:
         name = str(chat.wid)
         last = sorted(await self.server.messages(chat.wid, count=LAST), key=_sent_ms)
         rows = {start: row for row in last if (start := mark_start(row))}
-        # Where much is written, what was missing at the last look is no longer among the last.
-        sent = {key: one.sent_ms for key, one in self._late.items() if one.chat == name}
+        # Where much is written, what was missing at the last look is no longer among the last. Where others
+        # came by themselves since, it was lost alone: that is no deafness.
+        came_ms = (await self.notes.rhythm()).last_ms.get("messages", 0)
+        before = {key: one.sent_ms for key, one in self._late.items() if one.chat == name}
+        sent = {key: sent_ms for key, sent_ms in before.items() if sent_ms > came_ms}
         sent |= {start: owed_ms(row) for start, row in rows.items()}
         new = sent.keys() - await self.notes.known(list(sent))
         owed = {start: sent[start] for start in new if sent[start] > self.since_ms}
