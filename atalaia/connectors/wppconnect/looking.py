@@ -32,9 +32,6 @@ LAST = 5  # so many messages of a chat that seems behind
 # A message that the page has and no webhook brought is looked for again after this part of a probe's
 # interval, and named when it is still missing: within two intervals in all.
 AGAIN, LATE = 2 / 3, 1 / 2
-# Who heard a message by itself within this part of an interval before a probe needs no comparison then: were
-# it deaf since, the next probe would still be early enough. A comparison costs more than the rest of a probe.
-JUST_HEARD = 1 / 6
 LEFT = ("disconnectedMobile", "desconnectedMobile")  # the latter is how libraries before 1.37.7 spell it
 CAME = ("isLogged", "inChat", "qrReadSuccess")
 SCAN = "Scan the code on the session's page with the phone: WhatsApp, linked devices."
@@ -177,11 +174,11 @@ class Looker:
         self.begin_anew()
         await self.opened()
 
-    async def glance(self, told_ms: int = 0, heard_ms: int = 0) -> Found | None:
+    async def glance(self, told_ms: int = 0) -> Found | None:
         """Answer the trouble that shows at first sight, None when there is none.
 
         Status, check, what was told of the session (last at `told_ms`), and whether the page has a message
-        that should have come by now. heard_ms: when the last message came by itself.
+        that should have come by now.
         """
         claim = await self.claim()
         return (
@@ -189,7 +186,7 @@ class Looker:
             or await self._left(told_ms)
             or await self._checked()
             or await self._still_deaf()
-            or (None if self._just_heard(heard_ms) else await self._behind())
+            or await self._behind()
         )
 
     @property
@@ -325,10 +322,6 @@ class Looker:
         if last >= self._deaf_ms:
             self._deaf = None
         return self._deaf
-
-    def _just_heard(self, heard_ms: int) -> bool:
-        ago_s = to_ms(self.notes.ambient.clock.now()) / 1000 - heard_ms / 1000
-        return not self._late and self._deaf is None and ago_s <= self.settings.probe_every_s * JUST_HEARD
 
     async def _behind(self) -> Found | None:
         """Compare the page's chats with our log at first sight; a slow or failing list proves nothing."""

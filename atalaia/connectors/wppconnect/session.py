@@ -230,11 +230,10 @@ class Session:
         while True:
             server = self._server is not None
             await self._clock.sleep(self._looker.again_s if server else self._settings.probe_every_s)
-            last = await self._show_events()
-            told_ms, heard_ms = last.get("pages", 0), last.get("messages", 0)
+            told_ms = (await self._show_events()).get("pages", 0)
             try:
                 await self._notice_pages(told_ms)
-                found = await (self._looker.glance(told_ms, heard_ms) if server else self.look(None))
+                found = await (self._looker.glance(told_ms) if server else self.look(None))
             except Busy:
                 continue  # it says nothing of the other side
             except Unavailable as error:
