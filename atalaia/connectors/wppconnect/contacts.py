@@ -9,25 +9,11 @@ Source: contract WhatsApp, section 6.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from atalaia.connectors.wppconnect.wids import LID, PHONE, Wid, comparable
+from atalaia.desk.chats.evidence import Evidence
 from atalaia.ids import derived_uuid7
 from atalaia.reactions.interpreter import Memory
-
-
-class Evidence(IntEnum):
-    """What says that a lid and a number are one person; a higher one is never overwritten by a lower."""
-
-    SHOWN_NUMBER = 1  # the page shows the number in place of the name of somebody without a name
-    QUOTED_REPLY = 2  # written to a number, answered by a lid that quotes it
-    SAME_MESSAGE = 3  # one message carries both
-    ASKED = 4  # the upstream's own table
-    PERSON = 5  # somebody here said so
-
-    @property
-    def word(self) -> str:
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import orjson
 
 from atalaia.connectors.wppconnect import heard
-from atalaia.connectors.wppconnect.contacts import Contacts, Evidence, Learned
+from atalaia.connectors.wppconnect.contacts import Contacts, Learned
 from atalaia.connectors.wppconnect.envelope import Json, read_time_ms
 from atalaia.connectors.wppconnect.message import (
     CONTENT,
@@ -21,6 +21,7 @@ from atalaia.connectors.wppconnect.message import (
     read_message,
 )
 from atalaia.connectors.wppconnect.wids import LID, PHONE, MessageId, Wid, read_message_id, read_wid
+from atalaia.desk.chats.evidence import Evidence
 from atalaia.errors import Unreadable
 from atalaia.events.model import Event, Fact
 from atalaia.ids import derived_uuid7

@@ -9,19 +9,17 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, select
 
+from atalaia.desk.chats.evidence import strength_of
 from atalaia.desk.chats.reading import mapping, text
 from atalaia.store.tables import events
 
-# From a hint to a person's word; a weaker one never overwrites. Source: contract WhatsApp, section 6, rule 2.
-STRENGTHS = {"shown_number": 1, "quoted_reply": 2, "same_message": 3, "asked": 4, "person": 5}
-STRONGEST = 5
 LEARNED, DISPUTED = "contact.alias_learned", "contact.alias_disputed"
 LINKS_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One piece of evidence. channel: the account that told it. strength: 1 to `STRONGEST`, 0 = not known.
+    """One piece of evidence. channel: the account that told it. strength: see `evidence.strength_of`.
 
     stands: the number that is believed instead, "" when this one is. seq: of its fact, 0 when the log holds
     it no more.
@@ -65,12 +63,12 @@ def _told(tx: Connection, contacts: Sequence[str], chats: set[str]) -> list[Link
 
 
 def _kept(one: Any) -> Link:
-    strength = STRENGTHS.get(one.evidence, 0)
+    strength = strength_of(one.evidence)
     return Link(one.chat, one.phone, one.channel, one.evidence, strength, "", one.evidence_ms, 0)
 
 
 def _link(row: Any, data: dict[str, Any]) -> Link:
     alias, phone, evidence = (text(data.get(name)) for name in ("alias", "phone", "evidence"))
     channel = text(data.get("channel")) or row.connection
-    strength = STRENGTHS.get(evidence, 0)
+    strength = strength_of(evidence)
     return Link(alias, phone, channel, evidence, strength, text(data.get("stands")), row.occurred_ms, row.seq)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from atalaia.desk.chats.contacts import Alias, Contact, Merge
-from atalaia.desk.chats.links import STRONGEST, Link
+from atalaia.desk.chats.evidence import STRONGEST
+from atalaia.desk.chats.links import Link
 from atalaia.web.i18n import N_, gettext
 from atalaia.web.pages.chats import phone_text
 
@@ -85,5 +86,6 @@ def _number(chat: str) -> str:
 def helpers() -> Mapping[str, Any]:
     """Answer what the panel's template needs to name things."""
     return {
-        "identities": identities_of, "evidence": evidence_word, "moved": moved_by, "strongest": STRONGEST,
+        "identities": identities_of, "evidence": evidence_word, "moved": moved_by,
+        "strongest": int(STRONGEST),
     }  # fmt: skip

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atalaia.connectors.wppconnect import heard
-from atalaia.connectors.wppconnect.contacts import Contacts, Evidence
+from atalaia.connectors.wppconnect.contacts import Contacts
 from atalaia.connectors.wppconnect.wids import Wid, read_wid
+from atalaia.desk.chats.evidence import Evidence
 from atalaia.errors import Unreadable
 from tests.connectors.wppconnect.ground import (
     GROUP,
