@@ -50,6 +50,10 @@ class Sender(Protocol):
         """Answer the chat of a number as the channel writes it; "" where nobody can be written to first."""
         ...
 
+    def first_channels(self, tx: Connection) -> frozenset[str]:
+        """Answer the channels by which somebody can be written to first."""
+        ...
+
     def submit(self, tx: Connection, request: Request) -> str:
         """Take a request in the transaction that stores it; answer the job's id. Errors: `NotFitting`."""
         ...
@@ -118,6 +122,10 @@ class Outbox:
     def chat_of(self, tx: Connection, channel: str, number: str) -> str:
         """Answer the chat of a number as the channel writes it; "" where nobody can be written to first."""
         return self.sender.chat_of(tx, channel, number) if self.sender is not None else ""
+
+    def first_channels(self, tx: Connection) -> frozenset[str]:
+        """Answer the channels by which somebody can be written to first."""
+        return self.sender.first_channels(tx) if self.sender is not None else frozenset()
 
     def ask(
         self, tx: Connection, thread: str, kind: str, body: Mapping[str, Any], *, by: str, identity: str = ""

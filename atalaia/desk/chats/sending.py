@@ -60,6 +60,12 @@ class JobSender:
     def chat_of(self, tx: Connection, channel: str, number: str) -> str:
         return self.numbers.get(self._connector(tx, channel), "").format(number)
 
+    def first_channels(self, tx: Connection) -> frozenset[str]:
+        c = connections.c
+        can = [name for name in self.kinds if self.numbers.get(name)]
+        wanted = (c.connector.in_(can), c.deleted_ms.is_(None), c.desired == "on")
+        return frozenset(tx.scalars(select(c.id).where(*wanted)))
+
     def submit(self, tx: Connection, request: Request) -> str:
         kind = self._kind(tx, request.channel)
         params = params_of(tx, request)

@@ -107,12 +107,8 @@ async def first_page(request: Request, send: Identity, part: Part = "") -> Respo
 
 def channels_of(tx: Connection, parts: Parts) -> list[tuple[str, str]]:
     """Answer the channels by which somebody can be written to first, as (id, name)."""
-    box = parts.outbox
-    return [
-        (identity, name)
-        for identity, name in listed.channels_of(tx, parts)
-        if box.can_send(tx, identity) and box.chat_of(tx, identity, "0")
-    ]
+    can = parts.outbox.first_channels(tx)
+    return [(identity, name) for identity, name in listed.channels_of(tx, parts) if identity in can]
 
 
 def _keep_draft(tx: Connection, parts: Parts, writer: str, thread: str, text: str) -> None:

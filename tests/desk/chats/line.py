@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from atalaia.desk.chats import outbox
 from atalaia.desk.chats.outbox import Request
+from atalaia.store.tables import connections
 
 
 class Line:
@@ -25,6 +26,10 @@ class Line:
 
     def chat_of(self, tx: Connection, channel: str, number: str) -> str:
         return self.numbers.format(number)
+
+    def first_channels(self, tx: Connection) -> frozenset[str]:
+        ids = tx.scalars(select(connections.c.id)) if self.numbers else ()
+        return frozenset(one for one in ids if self.channel in ("", one))
 
     def submit(self, tx: Connection, request: Request) -> str:
         assert outbox.get_request(tx, request.id) is not None  # stored before anything is asked of anybody

@@ -6,16 +6,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, insert
 
 from atalaia.ambient import Ambient
 from atalaia.desk.chats import first, queries
 from atalaia.desk.chats.actions import NotFitting
 from atalaia.desk.chats.outbox import Request
 from atalaia.desk.chats.phones import read_number
+from atalaia.desk.chats.sending import JobSender
 from atalaia.store.connect import open_store
+from atalaia.store.tables import connections
 from tests.connectors.wppconnect.ground import message, own_message
 from tests.desk.chats.ground import CHANNEL
 from tests.desk.chats.test_sending import House
+from tests.statements import counted
 
 LONG, SHORT = "5511987654321", "551187654321"  # the same mobile, with its ninth digit and without
 
@@ -133,3 +137,21 @@ async def test_a_channel_that_cannot_send_or_only_answers_is_named(house: House)
     house.line.channel, house.line.numbers = "", ""
     with pytest.raises(NotFitting, match="only answer"):
         await write(house, "11 98765-4321")
+
+
+async def test_which_channels_can_write_first_is_one_question_however_many_there_are(house: House):
+    def add(tx: Connection) -> None:
+        row = {"settings": "{}", "secrets": "", "created_ms": 0, "changed_ms": 0}
+        for number, (connector, desired) in enumerate(
+            [("wppconnect", "on"), ("wppconnect", "off"), ("x", "on")]
+        ):
+            told = {"id": f"c{number}", "name": f"C{number}", "connector": connector, "desired": desired}
+            tx.execute(insert(connections).values(row | told))
+
+    def ask(tx: Connection) -> tuple[frozenset[str], int]:
+        sender = JobSender(house.orders, {"wppconnect": "send", "x": "send"}, {"wppconnect": "{}@c.us"})
+        with counted(tx) as said:
+            return sender.first_channels(tx), len(said)
+
+    await house.store.write(add)
+    assert await house.store.read(ask) == ({CHANNEL, "c0"}, 1)
